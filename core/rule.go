@@ -1,0 +1,110 @@
+package core
+
+import "fmt"
+
+// Rule says what to do about changes: Trigger, condition, Gate and steps.
+type Rule struct {
+	ID       string            `json:"id" doc:"identity; letters, digits, '.', '_', '-'"`
+	Name     string            `json:"name,omitempty" doc:"what people call it; the id when empty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Disabled bool              `json:"disabled,omitempty"`
+	Note     string            `json:"note,omitempty" doc:"free text for people, for example a runbook"`
+	On       []Trigger         `json:"on" doc:"what it looks at"`
+	When     string            `json:"when,omitempty" doc:"expr, bool; default true"`
+	Gate     Gate              `json:"gate,omitzero"`
+	Unless   string            `json:"unless,omitempty" doc:"expr, bool; while true the rule holds back, and offers again when it is false"`
+	Do       []Step            `json:"do" doc:"what to do when it fires"`
+	Recover  []Step            `json:"recover,omitempty" doc:"what to do, once, when an episode that fired closes"`
+	Mode     string            `json:"mode,omitempty" doc:"single, queued, restart or parallel; default single"`
+	Max      int               `json:"max,omitempty" doc:"of queued and parallel: how many; default 10"`
+}
+
+// Label is the name that people read.
+func (r Rule) Label() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	return r.ID
+}
+
+// Trigger is one kind of event a Rule looks at.
+type Trigger struct {
+	Event   string      `json:"event" doc:"health.changed, degraded, unhealthy, recovered, escalated or deescalated"`
+	Subject SubjectKind `json:"subject,omitempty" doc:"system, assignment or group; default system"`
+	When    string      `json:"when,omitempty" doc:"expr, bool; besides the condition of the rule"`
+}
+
+// Gate is what a change must prove before a Rule may act. Zero lets every
+// matching change through.
+type Gate struct {
+	By       string   `json:"by,omitempty" doc:"expr that names the partition; default the subject's id"`
+	For      Duration `json:"for,omitempty" doc:"dwell: it must hold this long"`
+	While    string   `json:"while,omitempty" doc:"expr that must stay true during the dwell; default health != \"healthy\""`
+	Window   *Window  `json:"window,omitempty" doc:"it must happen this often"`
+	Cooldown Duration `json:"cooldown,omitempty" doc:"after an episode closes, none opens for this long"`
+}
+
+// Window is the flap gate: it opens at Count matching events within Within and
+// closes at Exit or fewer, or after Quiet without one.
+type Window struct {
+	Count  int      `json:"count" doc:"how many matching events open it; at least 1"`
+	Within Duration `json:"within" doc:"in this long"`
+	Exit   int      `json:"exit,omitempty" doc:"it closes at this many or fewer; default 0"`
+	Quiet  Duration `json:"quiet,omitempty" doc:"it closes after this long without a matching event; default within"`
+	Refire Refire   `json:"refire,omitzero" doc:"never, every (matching event) or a duration; default never"`
+}
+
+// Refire says whether an open gate fires again: never (zero), on every
+// matching event, or each Every.
+type Refire struct {
+	EveryEvent bool
+	Each       Duration
+}
+
+// String is "never", "every" or the duration.
+func (r Refire) String() string {
+	switch {
+	case r.EveryEvent:
+		return "every"
+	case r.Each > 0:
+		return r.Each.String()
+	}
+	return "never"
+}
+
+// MarshalText writes [Refire.String].
+func (r Refire) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads never, every or a positive duration.
+func (r *Refire) UnmarshalText(text []byte) error {
+	switch s := string(text); s {
+	case "never", "":
+		*r = Refire{}
+	case "every":
+		*r = Refire{EveryEvent: true}
+	default:
+		d, err := ParseDuration(s)
+		if err != nil || d <= 0 {
+			return fmt.Errorf("%q is not a refire; write never, every or a duration such as 15m", s)
+		}
+		*r = Refire{Each: d}
+	}
+	return nil
+}
+
+// Step is one thing that a Rule does.
+type Step struct {
+	ID              string         `json:"id,omitempty" doc:"names its output for later steps; action and place when empty"`
+	If              string         `json:"if,omitempty" doc:"expr, bool; false skips the step"`
+	Action          string         `json:"action" doc:"webhook or log"`
+	With            map[string]any `json:"with,omitempty" doc:"what the action takes; text may hold \\${expr}"`
+	Timeout         Duration       `json:"timeout,omitempty" doc:"of one attempt; default 10s"`
+	Retry           Retry          `json:"retry,omitzero"`
+	ContinueOnError bool           `json:"continue_on_error,omitempty"`
+}
+
+// Retry bounds the attempts of a Step.
+type Retry struct {
+	Max     int      `json:"max,omitempty" doc:"attempts in all; default 8"`
+	Backoff Duration `json:"backoff,omitempty" doc:"before the second attempt, doubled each time up to 10m; default 1s"`
+}

@@ -1,0 +1,272 @@
+// Package store states what Tocsin needs of storage, as small roles. A backend
+// (core/store/sqlite) keeps all of them over one database; whoever uses storage
+// takes only the role it needs. core/store/storetest proves that a backend
+// keeps the contract.
+//
+// Every method that returns nil has made its effect durable. Methods are safe
+// for concurrent use. Reads see every write that returned before they began.
+// An error other than the named ones is a fault of the storage itself.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
+)
+
+// ErrNotFound is returned for a thing that is not stored.
+var ErrNotFound = errors.New("not found")
+
+// ErrConflict is returned when what was read before has changed since.
+var ErrConflict = errors.New("changed by somebody else")
+
+// Ledger records runs and moves health; it is the only writer of Health.
+type Ledger interface {
+	// Record stores runs, in order, gives each its ID, moves standings and
+	// roll-ups with a [core.Board] and appends the Transitions, all in one
+	// transaction: either every run of the batch is stored or none. A run of
+	// an Assignment that no longer exists is dropped and keeps ID 0.
+	Record(ctx context.Context, runs []*core.Run) error
+	// Expire makes stale those of the assignments that have been silent for
+	// longer than they promise; see [core.Board.Expire].
+	Expire(ctx context.Context, assignments []string, now time.Time) error
+	// Standings of all assignments, for a start.
+	Standings(ctx context.Context) (map[string]core.Standing, error)
+	// Standing of one assignment; ErrNotFound when there is none.
+	Standing(ctx context.Context, assignment string) (core.Standing, error)
+	// Rolled is the health of all Systems and Groups, in no order.
+	Rolled(ctx context.Context) ([]core.Rolled, error)
+}
+
+// Log is all Transitions in order of Seq.
+type Log interface {
+	// After returns entries with a greater Seq, in order, at most limit.
+	After(ctx context.Context, seq int64, limit int) ([]core.Transition, error)
+	// Head is the greatest Seq, 0 when the log is empty.
+	Head(ctx context.Context) (int64, error)
+	// Wait returns when Head is greater than seq or ctx ends, whichever is
+	// first. It is a hint: it may return early, never late by more than a second.
+	Wait(ctx context.Context, seq int64) error
+}
+
+// Kind of a stored object.
+type Kind string
+
+// The kinds of stored objects.
+const (
+	Systems      Kind = "system"
+	Checks       Kind = "check"
+	Rules        Kind = "rule"
+	Maintenances Kind = "maintenance"
+	Silences     Kind = "silence"
+)
+
+// Object is one stored object: its identity, its version and its JSON.
+type Object struct {
+	Kind    Kind
+	ID      string
+	Version int64 // 1 when created, plus 1 with each change
+	Body    []byte
+	Created time.Time
+	Updated time.Time
+	By      string // who changed it last
+}
+
+// Edit is a set of changes that belong together.
+type Edit struct {
+	// Base is the Version of the catalog that the edit was computed from; the
+	// edit is refused with ErrConflict when the catalog has moved on.
+	Base    int64
+	Put     []Object // Version and times are ignored
+	Delete  []Object // Kind and ID
+	Systems core.Change
+	By      string
+	Now     time.Time
+}
+
+// Catalog keeps what people wrote.
+type Catalog interface {
+	// Apply makes the edit, derived assignments and the Transitions that
+	// follow from it (cause config), in one transaction. It returns the new
+	// version of the catalog.
+	Apply(ctx context.Context, e Edit) (int64, error)
+	// Objects of a kind, in order of id, and the version of the catalog that
+	// the answer belongs to. No kind means all kinds.
+	Objects(ctx context.Context, kinds ...Kind) ([]Object, int64, error)
+	// Object by kind and id, or ErrNotFound.
+	Object(ctx context.Context, kind Kind, id string) (Object, error)
+	// Assignments of all checks, in order of id.
+	Assignments(ctx context.Context) ([]core.Assignment, error)
+	// Changed returns when the catalog's version is greater than version or
+	// ctx ends, whichever is first. It is a hint, like Log.Wait.
+	Changed(ctx context.Context, version int64) error
+}
+
+// RunQuery selects runs, newest first.
+type RunQuery struct {
+	System      string
+	Assignment  string
+	Outcomes    []core.Outcome // any when empty
+	Before      int64          // id; 0: from the newest
+	Since       time.Time
+	Limit       int  // at most 1,000; 0 is 100
+	WithDetails bool // Steps and Samples too
+}
+
+// TransitionQuery selects transitions, newest first.
+type TransitionQuery struct {
+	Subject core.Subject // any when zero; a kind alone selects all of that kind
+	System  string       // of this System and its assignments
+	Before  int64        // seq; 0: from the newest
+	Since   time.Time
+	Limit   int // at most 1,000; 0 is 100
+}
+
+// History answers what happened.
+type History interface {
+	Runs(ctx context.Context, q RunQuery) ([]core.Run, error)
+	// Run with all its detail, or ErrNotFound.
+	Run(ctx context.Context, id int64) (core.Run, error)
+	// RunsAfter returns runs with a greater ID in order, without detail, at
+	// most limit: the runs as something to follow. An id of -1 returns none
+	// and only tells the newest id.
+	RunsAfter(ctx context.Context, id int64, limit int) (runs []core.Run, newest int64, err error)
+	Transitions(ctx context.Context, q TransitionQuery) ([]core.Transition, error)
+	// Prune deletes runs and decisions older than the instants; never the
+	// newest transition of a subject. It returns how many rows went.
+	Prune(ctx context.Context, runs, transitions, decisions time.Time) (int64, error)
+}
+
+// Turn is what one step of the rules runner changes, together.
+type Turn struct {
+	Cursor    int64             // all entries of the log up to here are dealt with
+	State     map[string][]byte // gate state by key; nil deletes
+	Decisions []core.Decision
+	Firings   []core.Firing // inserted unless a firing of that id exists
+	Cancel    []string      // firings to cancel, see Journal.Cancel
+}
+
+// Journal keeps what the rules runner knows between restarts.
+type Journal interface {
+	// Load returns the cursor and all gate state.
+	Load(ctx context.Context) (cursor int64, state map[string][]byte, err error)
+	// Commit makes a turn durable in one transaction. A new firing gets one
+	// waiting Delivery for each of its steps, or is done when it has none.
+	Commit(ctx context.Context, t Turn) error
+	// Cancel makes a firing that is not final cancelled, and its deliveries
+	// that are not final too. It reports whether it was this call that did.
+	Cancel(ctx context.Context, firing string, now time.Time) (bool, error)
+	// Active lists the firings of a rule that are not final, oldest first; of
+	// all rules when rule is empty.
+	Active(ctx context.Context, rule string) ([]core.Firing, error)
+	// Firing by id, or ErrNotFound.
+	Firing(ctx context.Context, id string) (core.Firing, error)
+}
+
+// DecisionQuery selects decisions, newest first.
+type DecisionQuery struct {
+	Rule     string
+	System   string // of this System and its assignments
+	Verdicts []core.DecisionVerdict
+	Before   int64 // id; 0: from the newest
+	Limit    int   // at most 1,000; 0 is 100
+}
+
+// FiringQuery selects firings, newest first.
+type FiringQuery struct {
+	Rule   string
+	Status []core.FiringStatus
+	Before time.Time // created; zero: from the newest
+	Limit  int       // at most 1,000; 0 is 100
+}
+
+// Trace answers what rules decided and did.
+type Trace interface {
+	Decisions(ctx context.Context, q DecisionQuery) ([]core.Decision, error)
+	Firings(ctx context.Context, q FiringQuery) ([]core.Firing, error)
+	// Deliveries of a firing in order of place; of all firings, newest first,
+	// when firing is empty.
+	Deliveries(ctx context.Context, firing string, status []core.DeliveryStatus, limit int) ([]core.Delivery, error)
+}
+
+// Claimed is a Delivery that this process may carry out until the claim ends.
+type Claimed struct {
+	core.Delivery
+	Token  string // proves the claim
+	Firing core.Firing
+	Steps  map[string][]byte // outputs of the earlier steps by step id
+}
+
+// Queue hands out deliveries. A delivery can be claimed when it waits, its time
+// has come, no earlier step of its firing is unfinished, and its firing is not
+// final; or when the claim of another process ran out.
+type Queue interface {
+	// Claim takes up to limit deliveries until now + lease. A firing whose
+	// first delivery is claimed becomes running.
+	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Claimed, error)
+	// Extend moves the end of a claim; ErrConflict when it is no longer ours
+	// or was cancelled.
+	Extend(ctx context.Context, id int64, token string, until time.Time) error
+	// Finish ends a claim with the delivery's new Status, Error, Output and,
+	// when it waits again, Next. ErrConflict when the claim is not ours any
+	// more. When a step is dead and does not continue on error, the later
+	// steps are cancelled and the firing failed; when the last step ends the
+	// firing is done.
+	Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error
+	// Resend makes a dead delivery wait again, with its attempts forgotten and
+	// the same key; what its death cancelled waits again too.
+	Resend(ctx context.Context, id int64, now time.Time) error
+	// Next is when the next delivery can be claimed, zero when none waits.
+	Next(ctx context.Context) (time.Time, error)
+}
+
+// Modules keeps uploaded modules.
+type Modules interface {
+	// PutModule stores a version with its file. The same name and version with
+	// another digest is ErrConflict. Active makes it the one in use.
+	PutModule(ctx context.Context, m core.Module, file []byte) error
+	// Modules lists every version, by name, newest first.
+	Modules(ctx context.Context) ([]core.Module, error)
+	// ModuleFile by digest, or ErrNotFound.
+	ModuleFile(ctx context.Context, digest string) ([]byte, error)
+	// Activate makes a version the one in use, with a grant.
+	Activate(ctx context.Context, name, version string, grant core.Grant) error
+	// DeleteModule removes a version that is not active, or the only one.
+	DeleteModule(ctx context.Context, name, version string) error
+}
+
+// Session is one browser or tool that was let in.
+type Session struct {
+	Hash    []byte // sha256 of the secret it carries
+	Kind    string // "link" (usable once), "session", "token"
+	User    string
+	Role    string // viewer, operator, editor, admin
+	Created time.Time
+	Expires time.Time // zero: never
+	Used    time.Time
+}
+
+// Sessions keeps who was let in.
+type Sessions interface {
+	PutSession(ctx context.Context, s Session) error
+	// Session by hash, or ErrNotFound; an expired one is not found.
+	Session(ctx context.Context, hash []byte, now time.Time) (Session, error)
+	// TakeLink removes a link and returns it: only one caller can. ErrNotFound
+	// when it was used, is expired or never was.
+	TakeLink(ctx context.Context, hash []byte, now time.Time) (Session, error)
+	// EndSession forgets a session.
+	EndSession(ctx context.Context, hash []byte) error
+	// Touch notes that a session was used and moves its expiry.
+	Touch(ctx context.Context, hash []byte, used, expires time.Time) error
+}
+
+// Secrets keeps sealed values; only core/secret can open them.
+type Secrets interface {
+	PutSecret(ctx context.Context, name string, sealed []byte, by string, now time.Time) error
+	// Secret by name, or ErrNotFound.
+	Secret(ctx context.Context, name string) ([]byte, error)
+	SecretNames(ctx context.Context) ([]string, error)
+	DeleteSecret(ctx context.Context, name string) error
+}
