@@ -1,0 +1,262 @@
+package manifest_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/manifest"
+)
+
+const whole = `# A comment.
+apiVersion: tocsin/v1
+kind: System
+metadata: {name: web-01, title: Web one}
+spec:
+  tags: {env: prod, tier: "1"}
+  groups: [shop]
+  depends_on: db-01
+---
+apiVersion: tocsin/v1
+kind: Check
+metadata:
+  name: api-health
+  labels: {team: core}
+spec:
+  systems: {match: 'system.tags.tier == "1"'}
+  every: 30s
+  timeout: 10s
+  collect:
+    - id: front
+      use: http
+      with: {url: "https://${system.tags.host}/healthz", follow: 3}
+      assert: ['status == 200', 'latency < duration("500ms")']
+      warn: [latency < duration("100ms")]
+  policy: {mode: consecutive, healthy: 1, degraded: 2, unhealthy: 5, stale_after: 0}
+---
+apiVersion: tocsin/v1
+kind: Rule
+metadata: {name: page-on-outage, labels: {team: core}}
+spec:
+  on: health.changed
+  when: |
+    to == "unhealthy"
+      && system.tags.env == "prod"
+  gate:
+    by: system.id
+    for: 2m
+    window: {count: 3, within: 10m, quiet: 30m, refire: 15m}
+    cooldown: 1d12h
+  unless: in_maintenance || silenced
+  do:
+    - id: inc
+      webhook: {url: "https://hook.example", body: {system: "${system.id}", n: 3, list: [1, two, null]}}
+      timeout: 5s
+      retry: {max: 3, backoff: 2s}
+    - if: system.tags.tier == "1"
+      log: {message: "${why}"}
+  recover:
+    - log:
+  mode: queued
+  max: 5
+---
+apiVersion: tocsin/v1
+kind: Maintenance
+metadata: {name: tuesday}
+spec:
+  systems: [web-01, web-02]
+  starts: 2026-11-24T22:00:00Z
+  ends: 2026-11-24T23:00:00Z
+  comment: kernel
+`
+
+func objects(t *testing.T, src string) []any {
+	t.Helper()
+	items, problems := manifest.Decode("all.yaml", []byte(src))
+	if len(problems) > 0 {
+		t.Fatalf("decode:\n%v\n%s", problems.Error(), src)
+	}
+	var out []any
+	for _, it := range items {
+		out = append(out, it.Object)
+	}
+	return out
+}
+
+func TestDecode(t *testing.T) {
+	got := objects(t, whole)
+	zero := 0
+	want := []any{
+		&core.System{ID: "web-01", Name: "Web one", Tags: map[string]string{"env": "prod", "tier": "1"}, Groups: []string{"shop"}, DependsOn: []string{"db-01"}},
+		&core.Check{
+			ID: "api-health", Labels: map[string]string{"team": "core"}, Systems: core.Selector{Match: `system.tags.tier == "1"`},
+			Every: core.Duration(30 * time.Second), Timeout: core.Duration(10 * time.Second),
+			Collect: []core.Collect{{
+				ID: "front", Use: "http", With: map[string]any{"url": "https://${system.tags.host}/healthz", "follow": uint64(3)},
+				Assert: []string{"status == 200", `latency < duration("500ms")`}, Warn: []string{`latency < duration("100ms")`},
+			}},
+			Policy: core.Policy{Mode: core.Consecutive, Healthy: 1, Degraded: 2, Unhealthy: 5, StaleAfter: &zero},
+		},
+		&core.Rule{
+			ID: "page-on-outage", Labels: map[string]string{"team": "core"}, On: []core.Trigger{{Event: "health.changed"}},
+			When: "to == \"unhealthy\"\n  && system.tags.env == \"prod\"\n",
+			Gate: core.Gate{
+				By: "system.id", For: core.Duration(2 * time.Minute), Cooldown: core.Duration(36 * time.Hour),
+				Window: &core.Window{Count: 3, Within: core.Duration(10 * time.Minute), Quiet: core.Duration(30 * time.Minute), Refire: core.Refire{Each: core.Duration(15 * time.Minute)}},
+			},
+			Unless: "in_maintenance || silenced",
+			Do: []core.Step{
+				{
+					ID: "inc", Action: "webhook", Timeout: core.Duration(5 * time.Second), Retry: core.Retry{Max: 3, Backoff: core.Duration(2 * time.Second)},
+					With: map[string]any{"url": "https://hook.example", "body": map[string]any{"system": "${system.id}", "n": int64(3), "list": []any{int64(1), "two", nil}}},
+				},
+				{If: `system.tags.tier == "1"`, Action: "log", With: map[string]any{"message": "${why}"}},
+			},
+			Recover: []core.Step{{Action: "log"}},
+			Mode:    "queued", Max: 5,
+		},
+		&core.Maintenance{
+			ID: "tuesday", Systems: core.Selector{Names: []string{"web-01", "web-02"}}, Comment: "kernel",
+			Starts: time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC), Ends: time.Date(2026, 11, 24, 23, 0, 0, 0, time.UTC),
+		},
+	}
+	want[1].(*core.Check).Collect[0].With["follow"] = int64(3)
+	for i := range want {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			t.Errorf("document %d is\n%#v, want\n%#v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	want := objects(t, whole)
+	text, err := manifest.Encode(want...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := objects(t, string(text)); !reflect.DeepEqual(got, want) {
+		t.Errorf("what was written reads back differently:\n%s", text)
+	}
+}
+
+func TestJSONIsYAML(t *testing.T) {
+	got := objects(t, `{"apiVersion":"tocsin/v1","kind":"System","metadata":{"name":"a"},"spec":{"tags":{"k":"v"}}}`)
+	if !reflect.DeepEqual(got[0], &core.System{ID: "a", Tags: map[string]string{"k": "v"}}) {
+		t.Errorf("got %#v", got[0])
+	}
+}
+
+// TestProblems gives one mistake at a time and asks for its exact text.
+func TestProblems(t *testing.T) {
+	check := func(spec string) string {
+		return "apiVersion: tocsin/v1\nkind: Check\nmetadata: {name: c}\nspec:\n" + spec
+	}
+	rule := func(spec string) string {
+		return "apiVersion: tocsin/v1\nkind: Rule\nmetadata: {name: r}\nspec:\n" + spec
+	}
+	for _, tt := range []struct{ name, src, want string }{
+		{"nothing", "", "f.yaml: there is no document in it; begin with apiVersion: tocsin/v1 and kind: System, Check or Rule"},
+		{"a list", "- a\n", "f.yaml:1:1: a document must be a mapping with apiVersion, kind, metadata and spec, not a list"},
+		{"kind", "apiVersion: tocsin/v1\nkind: Chekc\nmetadata: {name: c}\n", `f.yaml:2:7: kind: "Chekc" is not a kind; there are System, Check, Rule, Maintenance, Silence; did you mean Check?`},
+		{"version", "apiVersion: v1\nkind: Check\nmetadata: {name: c}\n", `f.yaml:1:13: apiVersion: "v1" is not a version that is known here; write tocsin/v1`},
+		{"metadata", "apiVersion: tocsin/v1\nkind: Check\n", "f.yaml:1:1: metadata: metadata is missing; write metadata: {name: ...}"},
+		{"name", "apiVersion: tocsin/v1\nkind: System\nmetadata:\n  name: a b\n", `f.yaml:4:9: metadata.name: the name "a b" may hold letters, digits, '.', '_' and '-' only, not ' '`},
+		{"top field", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspecs: {}\n", `f.yaml:4:1: specs: unknown field "specs"; a document has apiVersion, kind, metadata, spec; did you mean spec?`},
+		{"field", check("  evry: 30s\n"), `f.yaml:5:3: spec.evry: unknown field "evry"; there are systems, every, cron, zone, active, timeout, collect, policy, disabled, overrides; did you mean every?`},
+		{"duration", check("  every: soon\n"), `f.yaml:5:10: spec.every: "soon" is not a duration; write for example 30s, 5m, 1h30m or 7d`},
+		{"unit", check("  every: 30\n"), `f.yaml:5:10: spec.every: "30" is not a duration; write for example 30s, 5m, 1h30m or 7d; write a unit, for example 30s`},
+		{"type", check("  collect: [{use: [http]}]\n"), "f.yaml:5:19: spec.collect[0].use: must be text, not a list"},
+		{"quotes", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec:\n  tags: {tier: 1}\n", `f.yaml:5:16: spec.tags.tier: must be text, not 1; put it in quotes: "1"`},
+		{"number", check("  policy: {unhealthy: many}\n"), `f.yaml:5:23: spec.policy.unhealthy: must be a whole number, not the text "many"`},
+		{"twice", check("  every: 1m\n  every: 2m\n"), `f.yaml:6:3: mapping key "every" already defined at [5:3]`},
+		{"two steps", rule("  do:\n  - log: {}\n    webhook: {}\n"), `f.yaml:7:5: spec.do[0]: a step does one thing, this one does "log" and "webhook"; make two steps, or see whether one is a field spelled wrongly: id, if, timeout, retry, continue_on_error`},
+		{"no step", rule("  do:\n  - id: x\n"), "f.yaml:6:5: spec.do[0]: a step must say what to do; for example log: {message: ...} or webhook: {url: ...}"},
+		{"refire", rule("  gate: {window: {refire: sometimes}}\n"), `f.yaml:5:27: spec.gate.window.refire: "sometimes" is not a refire; write never, every or a duration such as 15m`},
+		{"health", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a, labels: {x: y}}\n", "f.yaml:3:30: metadata.labels: a System has no labels; a System has tags, in its spec"},
+		{"duplicate", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\n---\napiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\n", `f.yaml:5:1: System "a" stands twice, first on line 1; rename or remove one`},
+		{"alias", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec: *nowhere\n", "f.yaml:4:7: there is no anchor &nowhere before this alias"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, problems := manifest.Decode("f.yaml", []byte(tt.src))
+			if got := problems.Error(); got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestBomb proves that aliases cannot multiply without end.
+func TestBomb(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	for i := 1; i < 10; i++ {
+		b.WriteString("  a" + string(rune('0'+i)) + ": &a" + string(rune('0'+i)) + " [")
+		b.WriteString(strings.TrimSuffix(strings.Repeat("*a"+string(rune('0'+i-1))+", ", 10), ", "))
+		b.WriteString("]\n")
+	}
+	begin := time.Now()
+	_, problems := manifest.Decode("bomb.yaml", []byte(b.String()))
+	if len(problems) == 0 || !strings.Contains(problems.Error(), "too large or too deep") {
+		t.Errorf("got %v, want too large", problems)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	_, problems = manifest.Decode("deep.yaml", []byte(strings.Repeat("[", 5000)))
+	if len(problems) == 0 {
+		t.Error("5,000 open brackets were accepted")
+	}
+	_, problems = manifest.Decode("long.yaml", make([]byte, 5<<20))
+	if len(problems) == 0 || !strings.Contains(problems.Error(), "the most is") {
+		t.Errorf("a long file: %v", problems)
+	}
+}
+
+func TestLocate(t *testing.T) {
+	items, problems := manifest.Decode("all.yaml", []byte(whole))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for _, tt := range []struct {
+		item         int
+		path         string
+		line, column int
+	}{
+		{1, "collect[0].assert[1]", 23, 33},
+		{1, "policy.unhealthy", 25, 67},
+		{1, "cron", 15, 1}, // not written: where its parent begins
+		{2, "gate.window.count", 38, 21},
+		{2, "do[0].with.body.system", 43, 61},
+		{0, "id", 4, 18},
+	} {
+		got := items[tt.item].Locate(core.Problem{Path: tt.path})
+		if got.File != "all.yaml" || got.Line != tt.line || got.Column != tt.column {
+			t.Errorf("%s of %s is at %d:%d, want %d:%d", tt.path, items[tt.item].ID, got.Line, got.Column, tt.line, tt.column)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("{\"kind\": 1}"))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		items, problems := manifest.Decode("f", src)
+		if len(problems) > 0 {
+			return
+		}
+		var list []any
+		for _, it := range items {
+			list = append(list, it.Object)
+		}
+		text, err := manifest.Encode(list...)
+		if err != nil {
+			t.Fatalf("encode what was decoded: %v", err)
+		}
+		if _, problems := manifest.Decode("again", text); len(problems) > 0 {
+			t.Fatalf("decode what was encoded: %v\n%s", problems, text)
+		}
+	})
+}
