@@ -60,7 +60,7 @@ func brief(changes []core.Transition) string {
 	return strings.Join(out, ", ")
 }
 
-// acceptance 1, 6
+// acceptance 1, 6.
 func TestBoardRecord(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -119,7 +119,7 @@ func TestTransitionSaysWhatCausedIt(t *testing.T) {
 	}
 }
 
-// acceptance 7
+// acceptance 7.
 func TestBoardConfigure(t *testing.T) {
 	t.Parallel()
 	disabled := assignment("web", "http")
@@ -133,37 +133,45 @@ func TestBoardConfigure(t *testing.T) {
 		health core.Health // of web; 99: gone
 	}{
 		{
-			"disable the only failing check", core.Change{PutAssignments: []core.Assignment{disabled}},
+			"disable the only failing check",
+			core.Change{PutAssignments: []core.Assignment{disabled}},
 			"web:http unhealthy>unknown removed, web unhealthy>healthy, prod unhealthy>healthy", core.Healthy,
 		},
 		{
-			"unassign the only failing check", core.Change{DeleteAssignments: []string{"web:http"}},
+			"unassign the only failing check",
+			core.Change{DeleteAssignments: []string{"web:http"}},
 			"web:http unhealthy>unknown removed, web unhealthy>healthy, prod unhealthy>healthy", core.Healthy,
 		},
 		{
-			"delete the system", core.Change{DeleteSystems: []string{"web"}},
+			"delete the system",
+			core.Change{DeleteSystems: []string{"web"}},
 			"web:http unhealthy>unknown removed, web:tcp healthy>unknown removed, web unhealthy>unknown removed, prod unhealthy>unknown removed", 99,
 		},
 		{
-			"delete the system and its checks", core.Change{DeleteSystems: []string{"web"}, DeleteAssignments: []string{"web:http", "web:tcp"}},
+			"delete the system and its checks",
+			core.Change{DeleteSystems: []string{"web"}, DeleteAssignments: []string{"web:http", "web:tcp"}},
 			"web:http unhealthy>unknown removed, web:tcp healthy>unknown removed, web unhealthy>unknown removed, prod unhealthy>unknown removed", 99,
 		},
 		{
-			"loosen the policy", core.Change{PutAssignments: []core.Assignment{lenient}},
+			"loosen the policy",
+			core.Change{PutAssignments: []core.Assignment{lenient}},
 			"web:http unhealthy>degraded, web unhealthy>degraded, prod unhealthy>degraded", core.Degraded,
 		},
 		{
-			"leave the group", core.Change{PutSystems: []core.System{{ID: "web"}}},
+			"leave the group",
+			core.Change{PutSystems: []core.System{{ID: "web"}}},
 			"prod unhealthy>unknown removed", core.Unhealthy,
 		},
 		{
-			"change groups", core.Change{PutSystems: []core.System{{ID: "web", Groups: []string{"test"}}}},
+			"change groups",
+			core.Change{PutSystems: []core.System{{ID: "web", Groups: []string{"test"}}}},
 			"prod unhealthy>unknown removed, test unknown>unhealthy", core.Unhealthy,
 		},
 		{"change nothing", core.Change{PutSystems: []core.System{{ID: "web", Groups: []string{"prod"}}}}, "", core.Unhealthy},
 		{"delete what is not there", core.Change{DeleteSystems: []string{"db"}, DeleteAssignments: []string{"db:http"}}, "", core.Unhealthy},
 		{
-			"a new check makes nothing healthy", core.Change{PutAssignments: []core.Assignment{disabled, assignment("web", "dns")}},
+			"a new check makes nothing healthy",
+			core.Change{PutAssignments: []core.Assignment{disabled, assignment("web", "dns")}},
 			"web:http unhealthy>unknown removed, web unhealthy>unknown, prod unhealthy>unknown", core.Unknown,
 		},
 	} {
@@ -210,7 +218,7 @@ func TestDisabledAssignmentBeginsAnew(t *testing.T) {
 	}
 }
 
-// acceptance 8
+// acceptance 8.
 func TestBoardExpire(t *testing.T) {
 	t.Parallel()
 	b := board(t, core.System{ID: "web", Groups: []string{"prod"}})
@@ -310,7 +318,7 @@ func TestBoardCausedBy(t *testing.T) {
 	for _, s := range []string{"shop", "api", "db", "cache"} {
 		story(b, s+":http p", s+":tcp p")
 	}
-	check := func(what string, want string) {
+	check := func(what, want string) {
 		t.Helper()
 		var got []string
 		for _, id := range []string{"shop", "api", "db", "cache"} {
@@ -384,7 +392,7 @@ func operate(r *rand.Rand, b *core.Board, i int) string {
 	case 3:
 		return "expire" + brief(b.Expire([]string{pick().ID, pick().ID}, now))
 	}
-	run := runOf(i, core.Outcome(r.IntN(4))) //nolint:gosec // less than 4
+	run := runOf(i, core.Outcome(r.IntN(4)))
 	run.Assignment = pick().ID
 	return "run" + brief(b.Record(run))
 }
@@ -469,7 +477,7 @@ func TestBoardInvariants(t *testing.T) {
 		b.Configure(core.Change{PutSystems: systems, PutAssignments: assignments}, start)
 		health := map[core.Subject]core.Health{}
 		for i := range 200 {
-			run := runOf(i, core.Outcome(r.IntN(4))) //nolint:gosec // less than 4
+			run := runOf(i, core.Outcome(r.IntN(4)))
 			run.Assignment = assignments[r.IntN(len(assignments))].ID
 			for _, c := range b.Record(run) {
 				if health[c.Subject] != c.From || c.From == c.To {

@@ -93,9 +93,14 @@ func (p Policy) Validate() Problems {
 	if p.StaleAfter != nil && *p.StaleAfter < 0 {
 		bad("stale_after", fmt.Sprintf("%d is negative", *p.StaleAfter), "write a count of intervals, 0 for never")
 	}
-	if len(out) > 0 {
-		return out
+	if len(out) == 0 {
+		p.checkThresholds(bad)
 	}
+	return out
+}
+
+// checkThresholds reports through bad which thresholds contradict each other.
+func (p Policy) checkThresholds(bad func(path, message, fix string)) {
 	full := p.WithDefaults()
 	if full.Degraded > full.Unhealthy {
 		bad("degraded", fmt.Sprintf("degraded (%d) is more than unhealthy (%d), so degraded could not be reached", full.Degraded, full.Unhealthy),
@@ -110,7 +115,7 @@ func (p Policy) Validate() Problems {
 				bad(f.path, "has no meaning in mode consecutive", "write mode: window, or remove it")
 			}
 		}
-		return out
+		return
 	}
 	if full.Size > MaxWindow {
 		bad("size", fmt.Sprintf("%d is more than %d runs", full.Size, MaxWindow), "")
@@ -124,7 +129,6 @@ func (p Policy) Validate() Problems {
 	if *full.ExitUnhealthy < 0 || *full.ExitUnhealthy >= full.Unhealthy {
 		bad("exit_unhealthy", fmt.Sprintf("%d must be from 0 to unhealthy - 1 (%d)", *full.ExitUnhealthy, full.Unhealthy-1), "")
 	}
-	return out
 }
 
 // Tally counts the outcomes that health is derived from. It is kept whatever
@@ -289,16 +293,19 @@ func (s Standing) become(h Health, at time.Time) Standing {
 	return s
 }
 
-// derive finds the state whose threshold is met. A failing run never improves
-// health and a passing one never worsens it: the tally may hold older runs
-// that count towards another state.
+// derive finds the state whose threshold is met.
 func derive(was Health, t Tally, p Policy, newest Outcome) Health {
-	to := was
+	to := deriveRow
 	if p.Mode == Windowed {
-		to = deriveWindow(was, t, p)
-	} else {
-		to = deriveRow(was, t, p)
+		to = deriveWindow
 	}
+	return guard(was, to(was, t, p), newest)
+}
+
+// guard is to, unless the newest outcome speaks against it. A failing run never
+// improves health and a passing one never worsens it: the tally may hold older
+// runs that count towards another state.
+func guard(was, to Health, newest Outcome) Health {
 	worse := to.Severity() > was.Severity()
 	switch {
 	case was == Unknown && to == Healthy && newest != Pass:

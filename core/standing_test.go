@@ -3,6 +3,7 @@ package core_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func walk(p core.Policy, letters string) (path string, last core.Standing) {
 	return path, last
 }
 
-// acceptance 1, 2
+// acceptance 1, 2.
 func TestAdvance(t *testing.T) {
 	t.Parallel()
 	window := core.Policy{Mode: core.Windowed, Size: 5, Degraded: 2, Unhealthy: 4}
@@ -106,15 +107,11 @@ func naive(p core.Policy, history []core.Outcome) core.Health {
 	h := core.Unknown
 	var seen []core.Outcome
 	row := func(of ...core.Outcome) (n int) {
-		for i := len(seen) - 1; i >= 0; i-- {
-			for _, o := range of {
-				if seen[i] == o {
-					n++
-				}
-			}
-			if n != len(seen)-i {
+		for _, o := range slices.Backward(seen) {
+			if !slices.Contains(of, o) {
 				break
 			}
+			n++
 		}
 		return n
 	}
@@ -198,7 +195,7 @@ func randomHistory(r *rand.Rand, n int) []core.Outcome {
 		if i > 0 && r.IntN(3) > 0 {
 			out[i] = out[i-1]
 		} else {
-			out[i] = core.Outcome(r.IntN(4)) //nolint:gosec // less than 4
+			out[i] = core.Outcome(r.IntN(4))
 		}
 	}
 	return out
@@ -277,7 +274,7 @@ func TestReconsider(t *testing.T) {
 	}
 }
 
-// acceptance 8
+// acceptance 8.
 func TestExpireAndResume(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

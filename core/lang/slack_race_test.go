@@ -1,0 +1,6 @@
+//go:build race
+
+package lang_test
+
+// slack is how much slower the race detector makes us.
+const slack = 20
