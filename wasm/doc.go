@@ -1,0 +1,24 @@
+// Package wasm runs users' modules in a sandbox that grants nothing by default.
+//
+// A [Host] inspects files before they are stored ([Host.Inspect]) and loads
+// stored modules ([Host.Load]); a [Module] gathers results ([Module.Collect]).
+// What holds for every call:
+//
+//   - Each run has an instance of its own. Nothing that one run wrote, in
+//     memory, globals or tables, is visible to another.
+//   - A run reaches only what its Grant names, through the dialer the Host was
+//     given. It has no files, no environment, no sockets and no clock but that
+//     of its run.
+//   - Every limit has a number. A run that goes over it ends with Outcome
+//     Error and a reason that names the limit; other runs do not notice.
+//   - A module is rewritten once, when it is loaded, so that it pays for each
+//     instruction. That bounds what it computes, makes it stop at its deadline
+//     and gives the Go scheduler a point to take the thread back.
+//   - Compilation happens once per digest, never on the path of a check.
+//
+// The contract with guests is package abi. The package is safe for concurrent
+// use. No goroutine outlives a call, except that of a compilation in this
+// process that took too long: it ends when the compiler does, nothing else
+// compiles until then, and [Host.Close] waits for it. With [Options.Worker]
+// there is no such goroutine.
+package wasm

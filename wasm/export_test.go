@@ -1,0 +1,21 @@
+package wasm
+
+import "github.com/tocsin-io/tocsin/wasm/meter"
+
+// Offered is one function that guests may import, for tests.
+type Offered struct {
+	Module, Name string
+	Type         meter.FuncType
+}
+
+// Functions lists what the host offers.
+func Functions() []Offered {
+	var out []Offered
+	for _, f := range functions() {
+		out = append(out, Offered{f.module, f.name, f.typ()})
+	}
+	return out
+}
+
+// Clean is clean.
+func Clean(s string, limit int, keepLines bool) string { return clean(s, limit, keepLines) }

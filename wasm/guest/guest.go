@@ -1,0 +1,180 @@
+// Package guest is for authors of modules in Go: fill in a [Collector], hand
+// it to [Register], and build with
+//
+//	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o name.wasm .
+//
+// Everything but the calls to the host works natively as well, so that a
+// collector can be tested with go test and a [Host] of the test's own.
+package guest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tocsin-io/tocsin/wasm/abi"
+)
+
+// Collector is what a module offers.
+type Collector struct {
+	Name    string // identity: letters, digits, '.', '_' and '-'
+	Version string
+	Doc     string // one paragraph for people
+	Author  string
+
+	// Config is a value of the struct that [Run.Decode] fills; the JSON schema
+	// is made of it, see [Schema]. Nil accepts any object.
+	Config  any
+	Samples []abi.Sample // everything that Collect reports in Result.Samples
+	Wants   abi.Wants    // what it asks to reach
+
+	// Collect gathers one Result. It is called once in an instance.
+	Collect func(run *Run) Result
+}
+
+// Result is what Collect answers, see [Pass], [Warn], [Fail] and [Error].
+type Result = abi.Response
+
+// Samples are named values.
+type Samples = map[string]any
+
+// Pass is the Result when everything holds.
+func Pass(summary string, samples Samples) Result {
+	return Result{Outcome: abi.Pass, Summary: summary, Samples: samples}
+}
+
+// Warn is the Result when only a warning does not hold.
+func Warn(summary string, samples Samples) Result {
+	return Result{Outcome: abi.Warn, Summary: summary, Error: summary, Samples: samples}
+}
+
+// Fail is the Result when the target answered wrongly or was not reached.
+func Fail(summary string, samples Samples) Result {
+	return Result{Outcome: abi.Fail, Summary: summary, Error: summary, Samples: samples}
+}
+
+// Error is the Result when the module could not ask: its configuration or its
+// grant is wrong. It never moves health.
+func Error(err error) Result {
+	return Result{Outcome: abi.Error, Error: err.Error()}
+}
+
+// Unreached is the Result for an error of [Run.HTTP]: Error when we were not
+// allowed to ask, otherwise Fail.
+func Unreached(err error) Result {
+	if why, ok := errors.AsType[*abi.HTTPError](err); ok {
+		switch why.Code {
+		case abi.HTTPDenied, abi.HTTPInvalid, abi.HTTPQuota, abi.HTTPTooLarge:
+			return Error(err)
+		}
+	}
+	return Fail(err.Error(), nil)
+}
+
+// Host is what a module can call.
+type Host interface {
+	HTTP(request []byte) (response []byte) // documents of package abi
+	Log(level Level, text string)
+	Now() time.Time
+	Random(b []byte) // fills b
+}
+
+// Level of a line of the log.
+type Level uint32
+
+// The values of Level.
+const (
+	LevelDebug Level = iota
+	LevelInfo
+	LevelWarn
+	LevelError
+)
+
+// Run is one call of Collect: what it is asked, and the host.
+type Run struct {
+	Request abi.Request
+	host    Host
+}
+
+// Decode fills the struct that config points to with the configuration.
+// Fields that are not configured get the value of their "default" tag.
+func (r *Run) Decode(config any) error {
+	if err := setDefaults(config); err != nil {
+		return err
+	}
+	if len(r.Request.Config) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(r.Request.Config, config); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return nil
+}
+
+// HTTP sends a request through the host. The error is a [*abi.HTTPError] when
+// the host gave one.
+func (r *Run) HTTP(request abi.HTTPRequest) (*abi.HTTPResponse, error) {
+	document, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("http: %w", err)
+	}
+	var response abi.HTTPResponse
+	if err := json.Unmarshal(r.host.HTTP(document), &response); err != nil {
+		return nil, fmt.Errorf("http: response of the host: %w", err)
+	}
+	if response.Error != nil {
+		return nil, response.Error
+	}
+	return &response, nil
+}
+
+// FetchJSON fetches a URL and decodes its JSON. A status other than 2xx is an error.
+func (r *Run) FetchJSON(url string, into any) error {
+	response, err := r.HTTP(abi.HTTPRequest{URL: url, Headers: map[string]string{"Accept": "application/json"}})
+	if err != nil {
+		return err
+	}
+	if response.Status < 200 || response.Status > 299 {
+		return fmt.Errorf("%s answered %d", url, response.Status)
+	}
+	if err := json.Unmarshal(response.Bytes(), into); err != nil {
+		return fmt.Errorf("%s answered something else than the JSON expected: %w", url, err)
+	}
+	return nil
+}
+
+// Log writes one line to the log of the run.
+func (r *Run) Log(level Level, text string) { r.host.Log(level, text) }
+
+// Now is the clock of the run.
+func (r *Run) Now() time.Time { return r.host.Now() }
+
+// Random fills b from the generator of the run.
+func (r *Run) Random(b []byte) { r.host.Random(b) }
+
+// Manifest is what the module says of itself.
+func (c Collector) Manifest() (abi.Manifest, error) {
+	schema, err := Schema(c.Config)
+	if err != nil {
+		return abi.Manifest{}, err
+	}
+	return abi.Manifest{
+		ABI: abi.Version, Name: c.Name, Version: c.Version, Doc: c.Doc, Author: c.Author, Offers: []string{abi.OffersCollector},
+		ConfigSchema: schema, Samples: c.Samples, Wants: c.Wants,
+	}, nil
+}
+
+// Run answers one request. A panic of Collect is a Result with outcome error.
+func (c Collector) Run(request []byte, host Host) (result Result) {
+	defer func() {
+		if e := recover(); e != nil {
+			result = Error(fmt.Errorf("panic: %v", e))
+		}
+	}()
+	run := &Run{host: host}
+	if err := json.Unmarshal(request, &run.Request); err != nil {
+		return Error(fmt.Errorf("request: %w", err))
+	}
+	return c.Collect(run)
+}

@@ -1,0 +1,98 @@
+package guest
+
+import (
+	"encoding/json"
+	"time"
+	"unsafe"
+)
+
+var registered Collector //nolint:gochecknoglobals // the exports of a module have no other way to find it
+
+// Register makes c what the module offers. Call it from init: nothing calls
+// the main function of a reactor.
+func Register(c Collector) { registered = c }
+
+//go:wasmimport tocsin_v1 input_length
+func inputLength() uint32
+
+//go:wasmimport tocsin_v1 input_read
+func inputRead(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 output_write
+func outputWrite(ptr unsafe.Pointer, n uint32)
+
+//go:wasmimport tocsin_v1 log
+func hostLog(level uint32, ptr unsafe.Pointer, n uint32)
+
+//go:wasmimport tocsin_v1 http
+func hostHTTP(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 now
+func hostNow() int64
+
+//go:wasmimport tocsin_v1 random
+func hostRandom(ptr unsafe.Pointer, n uint32)
+
+//go:wasmexport tocsin_abi_v1
+func marker() int32 { return 1 }
+
+//go:wasmexport tocsin_describe
+func describe() int32 {
+	manifest, err := registered.Manifest()
+	return reply(manifest, err)
+}
+
+//go:wasmexport tocsin_collect
+func collect() int32 { return reply(registered.Run(input(), host{}), nil) }
+
+// reply writes a document, or the reason why there is none.
+func reply(document any, err error) int32 {
+	var b []byte
+	if err == nil {
+		b, err = json.Marshal(document)
+	}
+	if err != nil {
+		write([]byte(err.Error()))
+		return 1
+	}
+	write(b)
+	return 0
+}
+
+func write(b []byte) { outputWrite(unsafe.Pointer(unsafe.SliceData(b)), uint32(len(b))) }
+
+// input is the current input.
+func input() []byte {
+	b := make([]byte, inputLength())
+	n := 0
+	for n < len(b) {
+		read := inputRead(unsafe.Pointer(&b[n]), uint32(len(b)-n))
+		if read == 0 {
+			break
+		}
+		n += int(read)
+	}
+	return b[:n]
+}
+
+// host is the host outside of the sandbox.
+type host struct{}
+
+var _ Host = host{}
+
+func (host) HTTP(request []byte) []byte {
+	hostHTTP(unsafe.Pointer(unsafe.SliceData(request)), uint32(len(request)))
+	return input()
+}
+
+func (host) Log(level Level, text string) {
+	hostLog(uint32(level), unsafe.Pointer(unsafe.StringData(text)), uint32(len(text)))
+}
+
+func (host) Now() time.Time { return time.Unix(0, hostNow()) }
+
+func (host) Random(b []byte) {
+	if len(b) > 0 {
+		hostRandom(unsafe.Pointer(&b[0]), uint32(len(b)))
+	}
+}

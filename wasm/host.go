@@ -1,0 +1,278 @@
+package wasm
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/wasm/abi"
+	"github.com/tocsin-io/tocsin/wasm/meter"
+)
+
+// DialFunc opens a connection for a guest, as [net.Dialer.DialContext] does.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Options of a Host. Zero works: modules without a network, compiled in this
+// process and in memory.
+type Options struct {
+	CacheDir     string        // compiled code is kept here, for the owner only; it is run as it is, so protect it like a binary; default: not kept
+	Log          *slog.Logger  // faults of the sandbox go here; default: discarded
+	Dial         DialFunc      // for modules whose Grant is not private; default: they reach nothing
+	DialPrivate  DialFunc      // for modules whose Grant is private; default: they reach nothing
+	MaxInstances int           // instances alive at once; default 256
+	MaxMemory    int64         // sum of the memory limits of the instances alive at once, bytes; default 2 GiB
+	CompileTime  time.Duration // of one compilation; default 10 s
+	Worker       []string      // command that runs [CompileWorker] on its standard streams, so that a compilation can be killed; default: compile in this process
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.MaxInstances = cmp.Or(o.MaxInstances, 256)
+	o.MaxMemory = cmp.Or(o.MaxMemory, 2<<30)
+	o.CompileTime = cmp.Or(o.CompileTime, 10*time.Second)
+	return o
+}
+
+// Host runs modules. It is safe for concurrent use.
+type Host struct {
+	o         Options
+	runtime   wazero.Runtime
+	cache     wazero.CompilationCache // nil when nothing is kept
+	cacheDir  string
+	ownsDir   bool
+	public    *client
+	private   *client
+	instances chan struct{}
+	memory    *semaphore.Weighted
+	compiling chan struct{} // holds one token while something compiles
+
+	mu       sync.Mutex
+	programs map[string]*program // by digest; guarded by mu
+	closed   bool                // guarded by mu
+	active   sync.WaitGroup      // calls; added to under mu while not closed
+}
+
+// ErrClosed is the error of a Host that was closed.
+var ErrClosed = errors.New("the module host is closed")
+
+func runtimeConfig() wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithMemoryLimitPages(meter.DefaultLimits().Pages)
+}
+
+// New makes a Host. The caller closes it.
+func New(o Options) (*Host, error) {
+	o = o.withDefaults()
+	h := &Host{
+		o: o, cacheDir: o.CacheDir, public: newClient(o.Dial), private: newClient(o.DialPrivate), programs: map[string]*program{},
+		instances: make(chan struct{}, o.MaxInstances), memory: semaphore.NewWeighted(o.MaxMemory), compiling: make(chan struct{}, 1),
+	}
+	if err := h.openCache(); err != nil {
+		return nil, fmt.Errorf("open the cache of compiled modules: %w", err)
+	}
+	ctx := context.Background()
+	config := runtimeConfig()
+	if h.cache != nil {
+		config = config.WithCompilationCache(h.cache)
+	}
+	h.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	if err := offer(ctx, h.runtime); err != nil {
+		return nil, errors.Join(err, h.Close(ctx))
+	}
+	return h, nil
+}
+
+func (h *Host) openCache() error {
+	var err error
+	if h.cacheDir == "" && len(h.o.Worker) > 0 { // a worker hands its work over in a directory
+		h.ownsDir = true
+		h.cacheDir, err = os.MkdirTemp("", "tocsin-modules-")
+	}
+	if err != nil || h.cacheDir == "" {
+		return err
+	}
+	if h.cacheDir, err = filepath.Abs(h.cacheDir); err != nil {
+		return err
+	}
+	if err = os.MkdirAll(h.cacheDir, 0o700); err != nil {
+		return err
+	}
+	h.cache, err = wazero.NewCompilationCacheWithDir(h.cacheDir)
+	return err
+}
+
+// Close waits for the calls under way, which their contexts bound, and frees
+// everything. Modules of h answer with Outcome Error from then on.
+func (h *Host) Close(ctx context.Context) error {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.active.Wait()
+	h.compiling <- struct{}{} // an abandoned compilation has ended too
+	err := h.runtime.Close(ctx)
+	if h.cache != nil {
+		err = errors.Join(err, h.cache.Close(ctx))
+	}
+	if h.ownsDir {
+		err = errors.Join(err, os.RemoveAll(h.cacheDir))
+	}
+	return err
+}
+
+// begin keeps h open until the function it returns is called.
+func (h *Host) begin() (end func(), err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrClosed
+	}
+	h.active.Add(1)
+	return h.active.Done, nil
+}
+
+// Inspect says what a file is, or why it cannot be a module: it checks the
+// structure, the imports, the exports and the limits, compiles it, and lets it
+// describe itself in the sandbox with nothing granted. The error is a sentence
+// for the person who uploads.
+func (h *Host) Inspect(ctx context.Context, file []byte) (core.Manifest, error) {
+	end, err := h.begin()
+	if err != nil {
+		return core.Manifest{}, err
+	}
+	defer end()
+	p, release, err := h.program(ctx, file)
+	if err != nil {
+		return core.Manifest{}, err
+	}
+	defer release()
+	document := p.file.Custom(abi.ManifestSection)
+	if document == nil {
+		if document, err = h.describe(ctx, p); err != nil {
+			return core.Manifest{}, err
+		}
+	}
+	m, err := readManifest(document)
+	if err != nil {
+		return core.Manifest{}, err
+	}
+	if need, has := int64(p.file.Pages)<<16, effective(m.Wants.Limits).Memory; need > has {
+		return core.Manifest{}, fmt.Errorf("it begins with %d bytes of memory and its manifest wants %d: raise wants.limits.memory_bytes", need, has)
+	}
+	return m, nil
+}
+
+func (h *Host) describe(ctx context.Context, p *program) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, describeTime)
+	defer cancel()
+	limits := effective(core.Limits{Memory: describeBytes, Fuel: describeFuel})
+	r := &run{limits: limits, client: h.public, started: time.Now(), random: seeded(0)}
+	if err := h.call(ctx, p, r, abi.Describe); err != nil {
+		return nil, fmt.Errorf("it failed to describe itself: %w", err)
+	}
+	return r.output, nil
+}
+
+// Load makes a stored module ready to run: it holds the file to its digest and
+// the grant to the manifest, and compiles the file unless it is compiled
+// already. The caller closes the Module.
+func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, error) {
+	end, err := h.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if got := digest(file); m.Digest != "" && got != m.Digest {
+		return nil, fmt.Errorf("load module %s: the file is damaged: its digest is %s, stored was %s", m.Name, got, m.Digest)
+	}
+	if err := CheckGrant(m.Manifest, m.Grant); err != nil {
+		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
+	}
+	grants, err := parsePatterns(m.Grant.HTTP)
+	if err != nil {
+		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
+	}
+	p, release, err := h.program(ctx, file)
+	if err != nil {
+		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
+	}
+	limits := effective(m.Grant.Limits)
+	if need := int64(p.file.Pages) << 16; need > limits.Memory {
+		release()
+		return nil, fmt.Errorf("load module %s: it begins with %d bytes of memory, granted are %d", m.Name, need, limits.Memory)
+	}
+	out := &Module{host: h, program: p, release: release, facts: m, limits: limits, grants: grants, client: h.public}
+	if m.Grant.Private {
+		out.client = h.private
+	}
+	return out, nil
+}
+
+func digest(file []byte) string {
+	sum := sha256.Sum256(file)
+	return hex.EncodeToString(sum[:])
+}
+
+// program compiles file unless it is compiled already. The caller releases it.
+func (h *Host) program(ctx context.Context, file []byte) (*program, func(), error) {
+	key := digest(file)
+	if p := h.use(key, nil); p != nil {
+		return p, h.releaser(key, p), nil //nolint:contextcheck // freeing does not wait
+	}
+	fresh, err := h.compile(ctx, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := h.use(key, fresh)
+	if p != fresh { // somebody else was faster
+		if err := fresh.compiled.Close(context.WithoutCancel(ctx)); err != nil {
+			h.o.Log.WarnContext(ctx, "close a module compiled twice", slog.Any("err", err))
+		}
+	}
+	return p, h.releaser(key, p), nil //nolint:contextcheck // freeing does not wait
+}
+
+// use counts one more user of a program, which is fresh when there is none.
+func (h *Host) use(key string, fresh *program) *program {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.programs[key]
+	if p == nil {
+		if fresh == nil {
+			return nil
+		}
+		p = fresh
+		h.programs[key] = p
+	}
+	p.users++
+	return p
+}
+
+func (h *Host) releaser(key string, p *program) func() {
+	return sync.OnceFunc(func() {
+		h.mu.Lock()
+		p.users--
+		last := p.users == 0
+		if last {
+			delete(h.programs, key)
+		}
+		h.mu.Unlock()
+		if last {
+			_ = p.compiled.Close(context.Background()) // closing compiled code cannot fail
+		}
+	})
+}

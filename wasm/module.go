@@ -1,0 +1,264 @@
+package wasm
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/wasm/abi"
+)
+
+// Module is a loaded module with its grant. It is safe for concurrent use:
+// each run has an instance of its own.
+type Module struct {
+	host    *Host
+	program *program
+	release func()
+	facts   core.Module
+	limits  core.Limits
+	grants  []pattern
+	client  *client
+
+	mu     sync.Mutex
+	runs   int  // under way; guarded by mu
+	closed bool // guarded by mu
+}
+
+// Collector is a Module with a configuration, ready to gather.
+type Collector struct {
+	module *Module
+	config map[string]any
+}
+
+// Prepare joins m with a configuration, which its schema has accepted.
+func (m *Module) Prepare(config map[string]any) *Collector { return &Collector{m, config} }
+
+// Collect gathers one Result, see [Module.Collect].
+func (c *Collector) Collect(ctx context.Context, rc core.RunContext) core.Result {
+	return c.module.Collect(ctx, rc, c.config)
+}
+
+// Info describes m as a collector, "wasm:" and its name.
+func (m *Module) Info() core.CollectorInfo {
+	schema := m.facts.Manifest.Schema
+	if len(schema) == 0 {
+		schema = json.RawMessage(`{"type":"object"}`)
+	}
+	return core.CollectorInfo{
+		Name: "wasm:" + m.facts.Name, Doc: m.facts.Manifest.Doc, Schema: schema, Samples: m.facts.Manifest.Samples,
+		Facts: []core.SampleDecl{{Name: "detail", Type: core.AnySample, Doc: "what the module reports besides its samples"}},
+	}
+}
+
+// Limits are those of m, with the defaults filled in.
+func (m *Module) Limits() core.Limits { return m.limits }
+
+// Close lets go of the compiled code as soon as no run is under way and no
+// other Module uses it. Later runs answer with Outcome Error.
+func (m *Module) Close(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	if m.runs == 0 {
+		m.release()
+	}
+	return nil
+}
+
+// enter counts a run, unless m is closed.
+func (m *Module) enter() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	m.runs++
+	return true
+}
+
+func (m *Module) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.runs--
+	if m.closed && m.runs == 0 {
+		m.release()
+	}
+}
+
+// Collect runs m once. It returns when the module did, when a limit ended it,
+// or shortly after ctx ended; without a deadline it has [core.DefaultTimeout].
+// The Result has Outcome Error with a reason when the module could not ask.
+func (m *Module) Collect(ctx context.Context, rc core.RunContext, config map[string]any) core.Result {
+	return m.collect(ctx, rc, config, false)
+}
+
+// TestRun is Collect that also reports each host call in Usage.Calls, for the
+// person who tries a module.
+func (m *Module) TestRun(ctx context.Context, rc core.RunContext, config map[string]any) core.Result {
+	return m.collect(ctx, rc, config, true)
+}
+
+func (m *Module) collect(ctx context.Context, rc core.RunContext, config map[string]any, verbose bool) core.Result {
+	r := &run{limits: m.limits, grants: m.grants, client: m.client, started: time.Now(), verbose: verbose}
+	result, err := m.attempt(ctx, r, rc, config)
+	if err != nil {
+		result = m.failed(err)
+	}
+	result.Usage, result.Logs = r.usage(), r.logs
+	result.Latency = result.Usage.Wall
+	if r.httpCalls > 0 {
+		result.Latency = r.httpTime // of the target, without what the module computed
+	}
+	return result
+}
+
+func (m *Module) attempt(ctx context.Context, r *run, rc core.RunContext, config map[string]any) (core.Result, error) {
+	end, err := m.host.begin()
+	if err != nil {
+		return core.Result{}, err
+	}
+	defer end()
+	if !m.enter() {
+		return core.Result{}, &stop{"closed", "it was unloaded"}
+	}
+	defer m.leave()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, core.DefaultTimeout.Std())
+		defer cancel()
+	}
+	if err := r.request(ctx, rc, config); err != nil {
+		return core.Result{}, err
+	}
+	if err := m.host.call(ctx, m.program, r, abi.Collect); err != nil {
+		return core.Result{}, err
+	}
+	return readResponse(r.output, m.facts.Manifest.Samples)
+}
+
+// request writes the input of the guest.
+func (r *run) request(ctx context.Context, rc core.RunContext, config map[string]any) error {
+	const exact = 1<<53 - 1 // every language reads a number below this exactly
+	var b [8]byte
+	_, _ = crand.Read(b[:]) // never fails
+	seed := binary.LittleEndian.Uint64(b[:]) & exact
+	r.random = seeded(seed)
+	if config == nil {
+		config = map[string]any{}
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return &stop{"config", "its configuration cannot be written as JSON: " + err.Error()}
+	}
+	var left int64
+	if deadline, ok := ctx.Deadline(); ok {
+		left = max(time.Until(deadline).Milliseconds(), 0)
+	}
+	tags := rc.System.Tags
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	r.input, err = json.Marshal(abi.Request{
+		ABI: abi.Version, Kind: abi.KindCollect, Config: raw, DeadlineMS: left, Seed: seed, Now: r.started.UTC().Format(time.RFC3339Nano),
+		Check:  abi.Check{ID: rc.Check.ID, Name: rc.Check.Name, IntervalSeconds: rc.Check.IntervalSeconds},
+		System: abi.System{ID: rc.System.ID, Name: rc.System.Name, Tags: tags},
+	})
+	if err != nil {
+		return &stop{"config", "its request cannot be written as JSON: " + err.Error()}
+	}
+	return nil
+}
+
+// failed is the Result of a run in which the module could not ask.
+func (m *Module) failed(err error) core.Result {
+	code, text := "module", err.Error()
+	if s, ok := errors.AsType[*stop](err); ok {
+		code = s.code
+	}
+	why := core.Because(code, "module {module}: {reason}", "module", m.facts.Name, "reason", text)
+	return core.Result{Outcome: core.Error, Why: why, Summary: clean(why.Text, maxSummary, false), Samples: core.Samples{}}
+}
+
+// call runs one export of a program in a fresh instance. The error is a *stop.
+func (h *Host) call(ctx context.Context, p *program, r *run, export string) error {
+	free, err := h.reserve(ctx, r.limits.Memory)
+	if err != nil {
+		return err
+	}
+	defer free()
+	r.memory = linear{from: &p.memories, limit: uint64(r.limits.Memory)} //nolint:gosec // a limit is not negative
+	code, err := h.execute(ctx, p, r, export)
+	if err != nil {
+		why := r.diagnose(err)
+		if why.code == "fault" {
+			h.o.Log.ErrorContext(ctx, "fault in the sandbox", slog.Any("err", err))
+		}
+		return why
+	}
+	if code != 0 {
+		said := clean(string(r.output[:min(len(r.output), maxText)]), maxSummary, false)
+		if said == "" {
+			return &stop{"gave_up", fmt.Sprintf("%s returned %d", export, int32(code))} //nolint:gosec // the bits of an i32
+		}
+		return &stop{"gave_up", fmt.Sprintf("%s returned %d: %s", export, int32(code), said)} //nolint:gosec // the bits of an i32
+	}
+	return nil
+}
+
+// reserve takes a place for one instance.
+func (h *Host) reserve(ctx context.Context, memory int64) (free func(), err error) {
+	busy := &stop{"busy", "no place in the sandbox became free in the time of the run"}
+	select {
+	case h.instances <- struct{}{}:
+	case <-ctx.Done():
+		return nil, busy
+	}
+	weight := min(memory, h.o.MaxMemory)
+	if h.memory.Acquire(ctx, weight) != nil {
+		<-h.instances
+		return nil, busy
+	}
+	return func() {
+		h.memory.Release(weight)
+		<-h.instances
+	}, nil
+}
+
+// execute runs the guest. A panic on our side is an error of this run only.
+func (h *Host) execute(ctx context.Context, p *program, r *run, export string) (code uint32, err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			err = fmt.Errorf("panic: %v", e)
+		}
+	}()
+	ctx = experimental.WithMemoryAllocator(r.in(ctx), &r.memory)
+	m, err := h.runtime.InstantiateModule(ctx, p.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		r.end(nil)
+		return 0, err
+	}
+	defer func() {
+		r.end(m)
+		err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
+	}()
+	if f := m.ExportedFunction("_initialize"); f != nil {
+		if _, err := f.Call(ctx); err != nil {
+			return 0, err
+		}
+	}
+	results, err := m.ExportedFunction(export).Call(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return uint32(results[0]), nil //nolint:gosec // an i32
+}

@@ -1,0 +1,211 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/wasm/meter"
+)
+
+// stop is the reason why the host ended a guest. Host functions panic with it;
+// wazero hands it back as an error.
+type stop struct {
+	code string
+	text string
+}
+
+// Error is the sentence.
+func (s *stop) Error() string { return s.text }
+
+func halt(code, format string, args ...any) { panic(&stop{code, fmt.Sprintf(format, args...)}) }
+
+// run is what the host knows of one call of a module. It belongs to the
+// goroutine that calls the guest.
+type run struct {
+	limits  core.Limits
+	grants  []pattern
+	client  *client
+	started time.Time
+	input   []byte // the part that is not read yet
+	random  io.Reader
+	verbose bool // keep each host call
+
+	granted   int64 // fuel that the guest was given
+	extra     int64 // fuel that host calls cost
+	output    []byte
+	logs      []core.LogLine
+	logBytes  int64
+	logFull   bool
+	partial   [3]strings.Builder // of the standard streams: a line that has not ended
+	hostCalls int
+	httpCalls int
+	httpTime  time.Duration
+	calls     []core.HostCall
+	memory    linear
+}
+
+type runKey struct{}
+
+func (r *run) in(ctx context.Context) context.Context { return context.WithValue(ctx, runKey{}, r) }
+
+// runOf is the run that ctx belongs to. Guests are called with one only.
+func runOf(ctx context.Context) *run {
+	r, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		halt("fault", "a guest was called outside of a run")
+	}
+	return r
+}
+
+// seeded is the generator of a run.
+func seeded(seed uint64) io.Reader {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return rand.NewChaCha8(key)
+}
+
+// tick is called when the guest has used the fuel it was given; left is below
+// zero by what it used more. The guest goes on with the fuel returned.
+func (r *run) tick(ctx context.Context, left int64) int64 {
+	if left == meter.TooDeep {
+		halt("limit_depth", "its calls nest deeper than its stack of 16 MiB allows; a recursion that does not end?")
+	}
+	checkTime(ctx)
+	used := r.granted - left
+	rest := r.limits.Fuel - used - r.extra
+	if rest <= 0 {
+		halt("limit_fuel", "it computed longer than its limit of %d instructions allows", r.limits.Fuel)
+	}
+	more := min(rest, sliceFuel)
+	r.granted = used + more
+	return more
+}
+
+func checkTime(ctx context.Context) {
+	switch err := ctx.Err(); {
+	case err == nil:
+	case errors.Is(err, context.DeadlineExceeded):
+		halt("limit_time", "it did not end in the time of the run")
+	default:
+		halt("canceled", "the run was cancelled")
+	}
+}
+
+// enter begins a call to the host that moves n bytes: it costs fuel, and
+// nothing begins after the deadline.
+func (r *run) enter(ctx context.Context, n uint32) {
+	r.hostCalls++
+	r.extra += fuelHostCall + int64(n)/bytesPerFuel
+	if r.extra > r.limits.Fuel {
+		halt("limit_fuel", "its %d calls to the host used up its limit of %d instructions", r.hostCalls, r.limits.Fuel)
+	}
+	checkTime(ctx)
+}
+
+// view is a range of the memory of the guest.
+func view(m api.Module, name string, ptr, n uint32) []byte {
+	b, ok := m.Memory().Read(ptr, n)
+	if !ok {
+		halt("pointer", "it called %s with %d bytes at %d, outside of its memory of %d bytes", name, n, ptr, m.Memory().Size())
+	}
+	return b
+}
+
+// write appends to the output.
+func (r *run) write(b []byte) {
+	if int64(len(r.output)+len(b)) > r.limits.Output {
+		halt("limit_output", "its output is over its limit of %s", size(r.limits.Output))
+	}
+	r.output = append(r.output, b...)
+}
+
+// lineCost is what a line costs besides its bytes, so that empty lines are not
+// free.
+const lineCost = 16
+
+// say keeps a line of the log, as long as the quota reaches.
+func (r *run) say(level, text string) {
+	if r.logFull {
+		return
+	}
+	text = clean(text, maxLogLine, false)
+	r.logBytes += int64(len(text)) + lineCost
+	if r.logBytes > r.limits.Logs {
+		r.logFull = true
+		level, text = "warn", "the log ends here: its limit is "+size(r.limits.Logs)
+	}
+	r.logs = append(r.logs, core.LogLine{After: time.Since(r.started), Level: level, Text: text})
+}
+
+// stream is output on a standard stream, which is a log by lines.
+func (r *run) stream(fd int, b []byte) {
+	if r.logFull {
+		return
+	}
+	level := "info"
+	if fd == 2 {
+		level = "warn"
+	}
+	line := &r.partial[fd]
+	for len(b) > 0 {
+		n := min(len(b), maxLogLine)
+		end := bytes.IndexByte(b[:n], '\n')
+		if end >= 0 {
+			n = end
+		}
+		line.Write(b[:n])
+		b = b[n:]
+		if end < 0 && line.Len() < maxLogLine {
+			return
+		}
+		if end >= 0 {
+			b = b[1:]
+		}
+		r.say(level, line.String())
+		line.Reset()
+	}
+}
+
+// end takes stock of the instance before it is closed.
+func (r *run) end(m api.Module) {
+	for fd := range r.partial {
+		if r.partial[fd].Len() > 0 {
+			r.stream(fd, []byte("\n"))
+		}
+	}
+	if m == nil {
+		return
+	}
+	if g := m.ExportedGlobal(meter.FuelGlobal); g != nil {
+		r.granted -= int64(g.Get()) //nolint:gosec // the bits of an i64
+	}
+}
+
+// usage is what the run used. It is valid after end.
+func (r *run) usage() *core.Usage {
+	return &core.Usage{
+		Wall: time.Since(r.started), Memory: int64(r.memory.peak), //nolint:gosec // at most the limit
+		Fuel: r.granted + r.extra, Output: int64(len(r.output)),
+		Logs: min(r.logBytes, r.limits.Logs), HTTP: r.httpCalls, HostCall: r.hostCalls, Calls: r.calls,
+	}
+}
+
+// note keeps a call of http for a test run.
+func (r *run) note(detail string, began time.Time, allowed bool, grant string) {
+	const most = 1000
+	if r.verbose && len(r.calls) < most {
+		r.calls = append(r.calls, core.HostCall{
+			After: began.Sub(r.started), Took: time.Since(began), Name: "http", Detail: clean(detail, maxSummary, false), Allowed: allowed, Grant: grant,
+		})
+	}
+}

@@ -1,0 +1,9 @@
+;; Its entry has another type.
+(module
+  (import "tocsin_v1" "output_write" (func $write (param i32 i32)))
+  (memory (export "memory") 2)
+  (global (export "tocsin_abi_v1") i32 (i32.const 1))
+  (data (i32.const 65536) "{\"abi\":\"tocsin/1\",\"name\":\"bad-sig\",\"version\":\"1.0.0\",\"offers\":[\"collector\"],\"samples\":[{\"name\":\"n\",\"type\":\"number\"}],\"wants\":{\"http\":[\"http://*:*\"],\"private\":true,\"limits\":{}}}")
+  (func (export "tocsin_describe") (result i32) (call $write (i32.const 65536) (i32.const 176)) (i32.const 0))
+  (func (export "tocsin_collect") (param f64) (result f64) (local.get 0))
+)

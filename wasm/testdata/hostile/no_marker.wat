@@ -1,0 +1,8 @@
+;; It does not say that it is for Tocsin.
+(module
+  (import "tocsin_v1" "output_write" (func $write (param i32 i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 65536) "{\"abi\":\"tocsin/1\",\"name\":\"no-marker\",\"version\":\"1.0.0\",\"offers\":[\"collector\"],\"samples\":[{\"name\":\"n\",\"type\":\"number\"}],\"wants\":{\"http\":[\"http://*:*\"],\"private\":true,\"limits\":{}}}")
+  (func (export "tocsin_describe") (result i32) (call $write (i32.const 65536) (i32.const 178)) (i32.const 0))
+  (func (export "tocsin_collect") (result i32) (i32.const 0))
+)
