@@ -1,0 +1,422 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/lang"
+	"github.com/tocsin-io/tocsin/rules/action"
+)
+
+// Limits of a rule.
+const (
+	maxSteps = 50
+	maxSpan  = 366 * 24 * time.Hour // of any duration in a gate
+	maxStep  = 5 * time.Minute      // of one attempt of a step
+)
+
+// Compiler checks rules and makes them ready to decide. It is immutable and
+// safe for concurrent use.
+type Compiler struct {
+	event   *lang.Scope
+	step    *lang.Scope
+	selects *lang.Scope
+	actions map[string]action.Action
+}
+
+// NewCompiler makes a Compiler that knows the actions, by the name that steps
+// use. Nil actions are those of [action.Known], for checking alone.
+func NewCompiler(actions map[string]action.Action) (*Compiler, error) {
+	if actions == nil {
+		actions = action.Known()
+	}
+	event, err := lang.StructScope(Env{})
+	if err != nil {
+		return nil, fmt.Errorf("make the environment of conditions: %w", err)
+	}
+	step, err := lang.StructScope(StepEnv{})
+	if err != nil {
+		return nil, fmt.Errorf("make the environment of steps: %w", err)
+	}
+	selects, err := lang.StructScope(selectEnv{})
+	if err != nil {
+		return nil, fmt.Errorf("make the environment of selectors: %w", err)
+	}
+	return &Compiler{event: event, step: step, selects: selects, actions: actions}, nil
+}
+
+// Program is a compiled Rule; immutable and safe for concurrent use.
+type Program struct {
+	Rule     core.Rule
+	Revision string
+
+	gate     gate
+	triggers []trigger
+	when     *condition
+	while    *condition
+	unless   *condition
+	by       *lang.Program
+	mixed    bool     // looks at more than one kind of subject
+	wanted   []equals // what system must be for when to be true
+}
+
+type trigger struct {
+	kind    core.Kind
+	subject core.SubjectKind
+	when    *condition
+}
+
+// condition is a program that gives true or false, and when it could change by
+// time alone.
+type condition struct {
+	*lang.Program
+	spans  []time.Duration // lengths of time it compares health_for with
+	since  bool            // reads health_for
+	now    bool            // reads now
+	causes bool            // reads caused_by
+	facts  bool            // reads facts of the system
+}
+
+// Revision is a hash of the text of r that matters to its gate. Edits that
+// keep it keep counts, deadlines and episodes.
+func Revision(r core.Rule) string {
+	on := slices.Clone(r.On)
+	for i := range on {
+		if on[i].Subject == "" {
+			on[i].Subject = core.OfSystem
+		}
+	}
+	text, err := json.Marshal(struct { //nolint:musttag // hashed, not kept; its fields have tags or are text
+		On     []core.Trigger
+		When   string
+		Gate   core.Gate
+		Unless string
+	}{on, strings.TrimSpace(r.When), r.Gate, strings.TrimSpace(r.Unless)})
+	if err != nil {
+		text = []byte(err.Error()) // strings and numbers always marshal
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:4])
+}
+
+// Compile checks everything about r that can be known when it is saved. The
+// Program is nil when there is any problem. Paths are relative to the rule:
+// "on[0].when", "gate.while", "do[1].with.body".
+func (c *Compiler) Compile(r core.Rule) (*Program, core.Problems) {
+	b := &builder{c: c, program: &Program{Rule: r, Revision: Revision(r)}}
+	b.identity()
+	b.triggers()
+	b.conditions()
+	b.gate()
+	b.steps("do", r.Do)
+	b.steps("recover", r.Recover)
+	b.mode()
+	if len(b.problems) > 0 {
+		return nil, b.problems
+	}
+	return b.program, nil
+}
+
+// builder collects the parts of a Program and the problems.
+type builder struct {
+	c        *Compiler
+	program  *Program
+	problems core.Problems
+}
+
+func (b *builder) bad(path, code, fix, format string, args ...any) {
+	b.problems = append(b.problems, core.Problem{Path: path, Code: code, Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+func (b *builder) identity() {
+	if err := core.CheckName(b.program.Rule.ID); err != nil {
+		b.bad("id", "name", "", "%v", err)
+	}
+}
+
+func eventKinds() [6]core.Kind {
+	return [...]core.Kind{core.KindChanged, core.KindDegraded, core.KindUnhealthy, core.KindRecovered, core.KindEscalated, core.KindDeescalated}
+}
+
+func isEvent(k core.Kind) bool {
+	for _, known := range eventKinds() {
+		if k == known {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *builder) triggers() {
+	r := b.program.Rule
+	if len(r.On) == 0 {
+		b.bad("on", "trigger", "write for example on: health.unhealthy", "the rule looks at nothing")
+	}
+	kinds := map[core.SubjectKind]bool{}
+	for i, on := range r.On {
+		path := fmt.Sprintf("on[%d]", i)
+		name, health := strings.CutPrefix(on.Event, "health.")
+		if !health || !isEvent(core.Kind(name)) {
+			b.bad(path+".event", "trigger", "there are health.changed, health.degraded, health.unhealthy, health.recovered, health.escalated and health.deescalated",
+				"%q is not a trigger", on.Event)
+		}
+		t := trigger{kind: core.Kind(name), subject: on.Subject}
+		switch on.Subject {
+		case "":
+			t.subject = core.OfSystem
+		case core.OfSystem, core.OfAssignment, core.OfGroup:
+		default:
+			b.bad(path+".subject", "trigger", "there are system, assignment and group", "%q is not a subject", on.Subject)
+		}
+		t.when = b.condition(path+".when", on.When)
+		kinds[t.subject] = true
+		b.program.triggers = append(b.program.triggers, t)
+	}
+	b.program.mixed = len(kinds) > 1
+}
+
+func (b *builder) conditions() {
+	p, r := b.program, b.program.Rule
+	p.when = b.condition("when", r.When)
+	p.unless = b.condition("unless", r.Unless)
+	p.while = b.condition("gate.while", r.Gate.While)
+	p.wanted = wants(r.When)
+	if strings.TrimSpace(r.Gate.By) == "" {
+		return
+	}
+	by, problems := lang.Compile(b.c.event, r.Gate.By, lang.Any)
+	b.problems = append(b.problems, problems.Under("gate.by")...)
+	p.by = by
+}
+
+func (b *builder) condition(path, source string) *condition {
+	if strings.TrimSpace(source) == "" {
+		return nil
+	}
+	program, problems := lang.Compile(b.c.event, source, lang.Bool)
+	b.problems = append(b.problems, problems.Under(path)...)
+	if len(problems) > 0 {
+		return nil
+	}
+	c := &condition{Program: program, spans: spans(source)}
+	for _, ref := range program.Refs() {
+		head, _, _ := strings.Cut(ref, ".")
+		c.since = c.since || head == "health_for"
+		c.now = c.now || head == "now"
+		c.causes = c.causes || head == "caused_by"
+		c.facts = c.facts || head == "system" || head == "caused_by"
+	}
+	return c
+}
+
+var durationLiteral = regexp.MustCompile("duration\\(\\s*[\"'`]([^\"'`]+)[\"'`]\\s*\\)")
+
+// spans are the lengths of time that an expression names.
+func spans(source string) []time.Duration {
+	var out []time.Duration
+	for _, m := range durationLiteral.FindAllStringSubmatch(source, -1) {
+		if d, err := core.ParseDuration(m[1]); err == nil && d > 0 {
+			out = append(out, d.Std())
+		}
+	}
+	return out
+}
+
+// changes is the next instant after now at which c could change by time alone,
+// of a subject in its health since since; zero for never. Where the text names
+// lengths of time these are exact; else it is each minute.
+func (c *condition) changes(since, now time.Time) time.Time {
+	if c == nil || !c.Timed() {
+		return time.Time{}
+	}
+	var next time.Time
+	soonest := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	if c.since {
+		for _, d := range c.spans {
+			soonest(since.Add(d))
+			soonest(since.Add(d + 1)) // for > as well as >=
+		}
+		if len(c.spans) == 0 {
+			soonest(since.Add(now.Sub(since).Truncate(time.Minute) + time.Minute))
+		}
+	}
+	if c.now {
+		soonest(now.Truncate(time.Minute).Add(time.Minute))
+	}
+	return next
+}
+
+func (b *builder) gate() {
+	g := b.program.Rule.Gate
+	b.span("gate.for", g.For)
+	b.span("gate.cooldown", g.Cooldown)
+	if w := g.Window; w != nil {
+		b.window(*w)
+		if g.While != "" && g.For == 0 {
+			b.bad("gate.while", "gate", "add for, or remove while", "has no meaning with a window and no for: the window alone decides when it closes")
+		}
+	}
+	b.program.gate = gate{
+		rule: b.program.Rule.ID, revision: b.program.Revision, dwell: g.For.Std(), cooldown: g.Cooldown.Std(),
+		window: withDefaults(g.Window), recover: named(b.program.Rule.Recover),
+	}
+}
+
+func (b *builder) window(w core.Window) {
+	if w.Count < 1 || w.Count > maxCount {
+		b.bad("gate.window.count", "gate", fmt.Sprintf("write 1 to %d", maxCount), "%d is not a count of events", w.Count)
+	}
+	if w.Within <= 0 {
+		b.bad("gate.window.within", "gate", "write for example within: 10m", "says in how long the events must happen, and is missing")
+	}
+	if w.Exit < 0 || w.Exit >= max(w.Count, 1) {
+		b.bad("gate.window.exit", "gate", "write 0, or less than count", "%d must be from 0 to count - 1 (%d)", w.Exit, w.Count-1)
+	}
+	b.span("gate.window.within", w.Within)
+	b.span("gate.window.quiet", w.Quiet)
+	b.span("gate.window.refire", w.Refire.Each)
+	if w.Refire.Each > 0 && w.Refire.Each < core.Duration(time.Second) {
+		b.bad("gate.window.refire", "gate", "write 1s or more", "%s is too often", w.Refire.Each)
+	}
+}
+
+func (b *builder) span(path string, d core.Duration) {
+	switch {
+	case d < 0:
+		b.bad(path, "gate", "write for example 2m", "%s is negative", d)
+	case d.Std() > maxSpan:
+		b.bad(path, "gate", "write at most 366d", "%s is too long", d)
+	}
+}
+
+func (b *builder) mode() {
+	r := b.program.Rule
+	switch r.Mode {
+	case "", modeSingle, modeRestart:
+		if r.Max != 0 {
+			b.bad("max", "mode", "remove it, or write mode: queued or parallel", "has a meaning in modes queued and parallel only")
+		}
+	case modeQueued, modeParallel:
+		if r.Max < 0 || r.Max > 1000 {
+			b.bad("max", "mode", "write 1 to 1000", "%d is out of range", r.Max)
+		}
+	default:
+		b.bad("mode", "mode", "there are single, queued, restart and parallel", "%q is not a mode", r.Mode)
+	}
+}
+
+// The modes of a rule.
+const (
+	modeSingle   = "single"
+	modeQueued   = "queued"
+	modeRestart  = "restart"
+	modeParallel = "parallel"
+)
+
+var stepID = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+
+func (b *builder) steps(list string, steps []core.Step) {
+	if len(steps) > maxSteps {
+		b.bad(list, "step", "", "%d steps are more than %d", len(steps), maxSteps)
+		return
+	}
+	before := map[string]action.Action{}
+	for i, s := range named(steps) {
+		path := fmt.Sprintf("%s[%d]", list, i)
+		a, ok := b.c.actions[s.Action]
+		if !ok {
+			b.bad(path+".action", "step", "there are "+strings.Join(slices.Sorted(maps.Keys(b.c.actions)), " and "), "%q is not an action", s.Action)
+			continue
+		}
+		switch {
+		case !stepID.MatchString(s.ID):
+			b.bad(path+".id", "step", "write letters, digits and '_', not beginning with a digit", "%q is not the id of a step", s.ID)
+		case before[s.ID] != nil:
+			b.bad(path+".id", "step", "", "another step before it has the id %q", s.ID)
+		}
+		b.bounds(path, s)
+		b.texts(path, s, a, before)
+		before[s.ID] = a
+	}
+}
+
+func (b *builder) bounds(path string, s core.Step) {
+	if s.Timeout < 0 || s.Timeout.Std() > maxStep {
+		b.bad(path+".timeout", "step", "write at most 5m", "%s is out of range", s.Timeout)
+	}
+	if s.Retry.Max < 0 || s.Retry.Max > 100 {
+		b.bad(path+".retry.max", "step", "write 1 to 100", "%d is out of range", s.Retry.Max)
+	}
+	if s.Retry.Backoff < 0 || s.Retry.Backoff.Std() > time.Hour {
+		b.bad(path+".retry.backoff", "step", "write at most 1h", "%s is out of range", s.Retry.Backoff)
+	}
+}
+
+// texts checks the condition and the configuration of a step.
+func (b *builder) texts(path string, s core.Step, a action.Action, before map[string]action.Action) {
+	b.problems = append(b.problems, a.Check(s.With).Under(path+".with")...)
+	var refs []string
+	if s.If != "" {
+		p, problems := lang.Compile(b.c.step, s.If, lang.Bool)
+		b.problems = append(b.problems, problems.Under(path+".if")...)
+		if p != nil {
+			refs = p.Refs()
+		}
+	}
+	if s.With != nil {
+		v, problems := lang.CompileValue(b.c.step, s.With)
+		b.problems = append(b.problems, problems.Under(path+".with")...)
+		if v != nil {
+			refs = append(refs, v.Refs()...)
+		}
+	}
+	slices.Sort(refs)
+	for _, ref := range slices.Compact(refs) {
+		b.output(path, ref, before)
+	}
+}
+
+// output checks that a reference to steps names a step before and a field that
+// it has.
+func (b *builder) output(path, ref string, before map[string]action.Action) {
+	parts := strings.Split(ref, ".")
+	if parts[0] != "steps" || len(parts) < 2 {
+		return
+	}
+	a, ok := before[parts[1]]
+	if !ok {
+		fix := "no step is before it"
+		if len(before) > 0 {
+			fix = "the steps before it are " + strings.Join(slices.Sorted(maps.Keys(before)), ", ")
+		}
+		b.bad(path, "step", fix, "%s: no step before this one has the id %q", ref, parts[1])
+		return
+	}
+	if len(parts) > 2 && !slices.Contains(a.Outputs(), parts[2]) {
+		b.bad(path, "step", "there are "+strings.Join(a.Outputs(), ", "), "%s: the output of the step has no field %q", ref, parts[2])
+	}
+}
+
+// named gives steps without an id one: the action and the place, from 1.
+func named(steps []core.Step) []core.Step {
+	out := slices.Clone(steps)
+	for i := range out {
+		if out[i].ID == "" {
+			out[i].ID = out[i].Action + "_" + strconv.Itoa(i+1)
+		}
+	}
+	return out
+}

@@ -1,0 +1,185 @@
+package rules_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/rules"
+)
+
+func compiler(tb testing.TB) *rules.Compiler {
+	tb.Helper()
+	c, err := rules.NewCompiler(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// acceptance 36: what is wrong with a rule is refused when it is saved, with
+// its place and how to mend it.
+func TestCompileRefuses(t *testing.T) {
+	t.Parallel()
+	c := compiler(t)
+	base := func() core.Rule {
+		return core.Rule{ID: "r", On: []core.Trigger{{Event: "health.changed"}}, Do: []core.Step{
+			{ID: "one", Action: "webhook", With: map[string]any{"url": "https://example.com"}},
+		}}
+	}
+	for _, test := range []struct {
+		name string
+		edit func(*core.Rule)
+		path string
+		want string
+	}{
+		{"unknown name", func(r *core.Rule) { r.When = `helth == "healthy"` }, "when", `did you mean "health"`},
+		{"wrong type", func(r *core.Rule) { r.When = `to == 3` }, "when", ""},
+		{"not a condition", func(r *core.Rule) { r.When = `seq + 1` }, "when", ""},
+		{"unknown health", func(r *core.Rule) { r.Unless = `to == "unhelthy"` }, "unless", `did you mean "unhealthy"`},
+		{"braces", func(r *core.Rule) { r.When = `to == "{{ health }}"` }, "when", "{{"},
+		{"trigger condition", func(r *core.Rule) { r.On[0].When = `nope` }, "on[0].when", ""},
+		{"no trigger", func(r *core.Rule) { r.On = nil }, "on", "looks at nothing"},
+		{"other trigger", func(r *core.Rule) { r.On[0].Event = "schedule" }, "on[0].event", "there are health.changed, health.degraded"},
+		{"other subject", func(r *core.Rule) { r.On[0].Subject = "host" }, "on[0].subject", "there are system, assignment and group"},
+		{"while", func(r *core.Rule) { r.Gate.For, r.Gate.While = 5, "x" }, "gate.while", ""},
+		{"while for nothing", func(r *core.Rule) {
+			r.Gate.While, r.Gate.Window = "true", &core.Window{Count: 1, Within: core.Duration(time.Minute)}
+		}, "gate.while", "has no meaning"},
+		{"by", func(r *core.Rule) { r.Gate.By = "system.idd" }, "gate.by", ""},
+		{"window count", func(r *core.Rule) { r.Gate.Window = &core.Window{Within: 1} }, "gate.window.count", "write 1 to 1000"},
+		{"window within", func(r *core.Rule) { r.Gate.Window = &core.Window{Count: 1} }, "gate.window.within", "is missing"},
+		{"window exit", func(r *core.Rule) { r.Gate.Window = &core.Window{Count: 2, Within: 1, Exit: 2} }, "gate.window.exit", "0 to count - 1 (1)"},
+		{"negative", func(r *core.Rule) { r.Gate.Cooldown = -1 }, "gate.cooldown", "is negative"},
+		{"mode", func(r *core.Rule) { r.Mode = "serial" }, "mode", "there are single, queued, restart and parallel"},
+		{"max", func(r *core.Rule) { r.Max = 3 }, "max", "queued and parallel only"},
+		{"other step", func(r *core.Rule) { r.Do[0].Action = "incident.open" }, "do[0].action", "there are log and webhook"},
+		{"no url", func(r *core.Rule) { r.Do[0].With = nil }, "do[0].with.url", "is missing"},
+		{"bad url", func(r *core.Rule) { r.Do[0].With["url"] = "ftp://x" }, "do[0].with.url", "http://"},
+		{"unknown field", func(r *core.Rule) { r.Do[0].With["bodi"] = "x" }, "do[0].with.bodi", "there is no field"},
+		{"hole", func(r *core.Rule) { r.Do[0].With["body"] = map[string]any{"text": "is ${helth}"} }, "do[0].with.body.text", `did you mean "health"`},
+		{"if", func(r *core.Rule) { r.Do[0].If = "n" }, "do[0].if", ""},
+		{"later step", func(r *core.Rule) { r.Do[0].If = "steps.two.status == 200" }, "do[0]", "no step before"},
+		{"output", func(r *core.Rule) {
+			r.Do = append(r.Do, core.Step{Action: "log", With: map[string]any{"message": "${steps.one.code}"}})
+		}, "do[1]", "there are status, body, json"},
+		{"twice", func(r *core.Rule) { r.Do = append(r.Do, r.Do[0]) }, "do[1].id", "another step"},
+		{"recover", func(r *core.Rule) { r.Recover = []core.Step{{Action: "page"}} }, "recover[0].action", "there are log and webhook"},
+		{"timeout", func(r *core.Rule) { r.Do[0].Timeout = core.Duration(time.Hour) }, "do[0].timeout", "at most 5m"},
+	} {
+		r := base()
+		test.edit(&r)
+		p, problems := c.Compile(r)
+		if p != nil || len(problems) == 0 {
+			t.Errorf("%s: compiled", test.name)
+			continue
+		}
+		if got := problems[0]; got.Path != test.path || !strings.Contains(got.Error(), test.want) {
+			t.Errorf("%s: got %v, want path %s and %q", test.name, problems, test.path, test.want)
+		}
+	}
+}
+
+func TestCompileAccepts(t *testing.T) {
+	t.Parallel()
+	c := compiler(t)
+	r := core.Rule{
+		ID: "r", On: []core.Trigger{{Event: "health.unhealthy", Subject: core.OfGroup}, {Event: "health.recovered", When: `from != "stale"`}},
+		When: `system.tags.env == "prod" && healthy_checks < total_checks`, Unless: `in_maintenance || silenced || caused_by != nil`,
+		Gate: core.Gate{By: "system.id", For: core.Duration(time.Minute), While: `health != "healthy" && health_for < duration("3h")`, Cooldown: 1},
+		Do: []core.Step{
+			{Action: "webhook", With: map[string]any{"url": "https://${system.tags.host}/x", "headers": map[string]any{"Authorization": map[string]any{"secret": "token"}}}},
+			{Action: "log", If: "steps.webhook_1.status == 200", With: map[string]any{"message": "${rule.name} ${episode} ${n}: ${steps.webhook_1.json.id}"}},
+		},
+		Recover: []core.Step{{Action: "log", With: map[string]any{"message": "over"}}}, Mode: "parallel",
+	}
+	if _, problems := c.Compile(r); len(problems) > 0 {
+		t.Errorf("compile: %v", problems)
+	}
+	same := r
+	same.Name, same.Do, same.Mode, same.Note = "other", nil, "", "x"
+	if rules.Revision(same) != rules.Revision(r) {
+		t.Error("a new name or step makes a new revision")
+	}
+	same.Unless = ""
+	if rules.Revision(same) == rules.Revision(r) {
+		t.Error("a new unless keeps the revision")
+	}
+}
+
+func TestWants(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		source string
+		want   []string
+	}{
+		{`system.tags.env == "prod"`, []string{"env=prod"}},
+		{`to == "unhealthy" && "prod" == system.tags.env && system.id == "a"`, []string{"env=prod", "=a"}},
+		{`system.tags["my env"] == "prod" && (a || b)`, []string{"my env=prod"}},
+		{`system.tags.env == "a && b"`, []string{"env=a && b"}},
+		{`system.tags.env == "prod" || true`, nil},
+		{`(system.tags.env == "prod") || to == "x" && system.id == "a"`, nil},
+		{`not (system.id == "a")`, nil},
+		{`!(system.id == "a")`, nil},
+		{`system.id == "a" and true`, nil},
+		{`system.tags.env == ""`, nil},
+		{`let x = true; system.id == "a"`, nil},
+		{`system.id == "a" ? false : true`, nil},
+		{`true // && system.id == "a"`, nil},
+		{`all(system.groups, # == "x" && system.id == "a")`, nil},
+		{`system.tags.env == "prod" == false`, nil},
+	} {
+		if got := rules.Wants(test.source); !slices.Equal(got, test.want) {
+			t.Errorf("%s demands %q, want %q", test.source, got, test.want)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	minutes := func(n int) core.Duration { return core.Duration(time.Duration(n) * time.Minute) }
+	for _, test := range []struct {
+		gate core.Gate
+		want string
+	}{
+		{core.Gate{}, "Fires on every matching change."},
+		{core.Gate{For: minutes(2)}, "Fires when that has held for 2m (while the health stays as bad, or as good, as it became), once per episode."},
+		{core.Gate{Cooldown: minutes(30)}, "Fires once per episode, but not within 30m after an episode closed."},
+		{
+			core.Gate{By: "system.tags.team", Window: &core.Window{Count: 3, Within: minutes(10), Quiet: minutes(5)}},
+			"Fires at 3 matching changes within 10m, once per episode; it closes when none is left or after 5m without one, for each system.tags.team.",
+		},
+		{
+			core.Gate{Window: &core.Window{Count: 1, Within: minutes(10), Refire: core.Refire{Each: minutes(15)}}},
+			"Fires at the first matching change within 10m and again each 15m while open; it closes when none is left.",
+		},
+	} {
+		if got := rules.Describe(test.gate); got != test.want {
+			t.Errorf("describe %+v:\n%s\nwant\n%s", test.gate, got, test.want)
+		}
+	}
+}
+
+func TestCheckExprCountsSystems(t *testing.T) {
+	t.Parallel()
+	c := compiler(t)
+	systems := []core.System{{ID: "a", Tags: map[string]string{"env": "prod"}}, {ID: "b"}, {ID: "c", Tags: map[string]string{"env": "prod"}}}
+	r := c.CheckExpr("when", "bool", `system.tags.env == "prod"`, systems)
+	if !r.OK || r.Matches == nil || *r.Matches != 2 || r.Type != "bool" {
+		t.Errorf("check: %+v", r)
+	}
+	if r := c.CheckExpr("when", "bool", `to == "healthy" && system.id == "a"`, systems); !r.OK || r.Matches != nil {
+		t.Errorf("a condition over more than the system has no count: %+v", r)
+	}
+	if r := c.CheckExpr("step", "text", "${steps.a.status} ${n}", nil); !r.OK {
+		t.Errorf("text: %+v", r)
+	}
+	if r := c.CheckExpr("when", "bool", "n == 1", nil); r.OK || len(r.Problems) == 0 {
+		t.Errorf("a condition cannot see n: %+v", r)
+	}
+	if _, ok := c.Env("step").Vars["steps"]; !ok {
+		t.Error("the environment of steps lacks steps")
+	}
+}

@@ -1,0 +1,200 @@
+package rules
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/lang"
+)
+
+// Catalog is what people wrote, as far as rules look at it.
+type Catalog struct {
+	Systems      []core.System
+	Checks       []core.Check
+	Maintenances []core.Maintenance
+	Silences     []core.Silence
+}
+
+// world is what a Machine knows of the subjects.
+type world struct {
+	systems map[string]core.System
+	checks  map[string]string // names
+	health  map[core.Subject]fact
+	plans   []span
+	mutes   []span
+}
+
+// fact is the health of a subject.
+type fact struct {
+	health core.Health
+	since  time.Time
+}
+
+// span is a maintenance or a silence.
+type span struct {
+	starts, ends time.Time
+	systems      map[string]bool
+}
+
+func newWorld() *world {
+	return &world{systems: map[string]core.System{}, checks: map[string]string{}, health: map[core.Subject]fact{}}
+}
+
+// learn takes over a catalog and returns the instants at which a maintenance
+// or a silence begins or ends.
+func (w *world) learn(c Catalog, scope *lang.Scope) []time.Time {
+	clear(w.systems)
+	clear(w.checks)
+	for _, s := range c.Systems {
+		if s.Tags == nil {
+			s.Tags = map[string]string{}
+		}
+		w.systems[s.ID] = s
+	}
+	for _, k := range c.Checks {
+		w.checks[k.ID] = k.Label()
+	}
+	w.plans, w.mutes = nil, nil
+	var edges []time.Time
+	for _, m := range c.Maintenances {
+		w.plans = append(w.plans, span{m.Starts, m.Ends, selected(m.Systems, c.Systems, scope)})
+		edges = append(edges, m.Starts, m.Ends)
+	}
+	for _, s := range c.Silences {
+		w.mutes = append(w.mutes, span{s.Starts, s.Ends, selected(s.Systems, c.Systems, scope)})
+		edges = append(edges, s.Starts, s.Ends)
+	}
+	slices.SortFunc(edges, time.Time.Compare)
+	return slices.CompactFunc(edges, time.Time.Equal)
+}
+
+// selected are the systems that a selector picks. One whose expression does
+// not compile or fails picks by name alone: it was checked when it was saved.
+func selected(s core.Selector, systems []core.System, scope *lang.Scope) map[string]bool {
+	out := make(map[string]bool, len(s.Names))
+	for _, id := range s.Names {
+		out[id] = true
+	}
+	if s.Match == "" {
+		return out
+	}
+	program, problems := lang.Compile(scope, s.Match, lang.Bool)
+	if len(problems) > 0 {
+		return out
+	}
+	for _, system := range systems {
+		if ok, err := program.Bool(selectOf(system)); err == nil && ok {
+			out[system.ID] = true
+		}
+	}
+	return out
+}
+
+func within(spans []span, system string, at time.Time) bool {
+	for _, s := range spans {
+		if !at.Before(s.starts) && at.Before(s.ends) && s.systems[system] {
+			return true
+		}
+	}
+	return false
+}
+
+// apply moves the health of a subject.
+func (w *world) apply(t core.Transition) {
+	if t.Removed {
+		delete(w.health, t.Subject)
+		return
+	}
+	w.health[t.Subject] = fact{health: t.To, since: t.At}
+}
+
+// systemOf is the id of the system that a subject is or belongs to.
+func systemOf(s core.Subject) string {
+	switch s.Kind {
+	case core.OfSystem:
+		return s.ID
+	case core.OfAssignment:
+		system, _ := core.SplitAssignmentID(s.ID)
+		return system
+	case core.OfGroup:
+	}
+	return ""
+}
+
+// fill makes env what expressions see of an event at an instant.
+func (w *world) fill(env *Env, t *core.Transition, kind core.Kind, at time.Time) {
+	now, known := w.health[t.Subject]
+	*env = Env{
+		Kind: string(kind), From: t.From.String(), To: t.To.String(), Health: now.health.String(), Cause: string(t.Cause),
+		Subject: SubjectVar{string(t.Subject.Kind), t.Subject.ID}, Why: t.Why.Text,
+		HealthyChecks: t.HealthyChecks, TotalChecks: t.TotalChecks, At: t.At, Now: at, Seq: t.Seq, Run: t.Run,
+	}
+	if known {
+		env.HealthFor = max(0, at.Sub(now.since))
+	}
+	switch t.Subject.Kind {
+	case core.OfGroup:
+		env.Group.ID = t.Subject.ID
+	case core.OfAssignment:
+		_, check := core.SplitAssignmentID(t.Subject.ID)
+		env.Check = CheckVar{ID: check, Name: check}
+		if name, ok := w.checks[check]; ok {
+			env.Check.Name = name
+		}
+	case core.OfSystem:
+	}
+	id := systemOf(t.Subject)
+	if id == "" {
+		return
+	}
+	system := w.systems[id]
+	env.System = SystemVar{ID: id, Name: id, Tags: system.Tags, Groups: system.Groups, Health: w.health[core.Subject{Kind: core.OfSystem, ID: id}].health.String()}
+	if system.Name != "" {
+		env.System.Name = system.Name
+	}
+	env.InMaintenance = len(w.plans) > 0 && within(w.plans, id, at)
+	env.Silenced = len(w.mutes) > 0 && within(w.mutes, id, at)
+	if len(system.DependsOn) > 0 && now.health.Bad() {
+		env.CausedBy = w.causes(system)
+	}
+}
+
+// causes names the systems upstream that are unhealthy and have no such cause
+// themselves. It agrees with the roll-up of core.Board, and is asked anew
+// because a cause can come and go without a transition of the system.
+func (w *world) causes(s core.System) []string {
+	var out []string
+	seen := map[string]bool{s.ID: true}
+	var walk func(ids []string) bool
+	walk = func(ids []string) bool {
+		found := false
+		for _, id := range ids {
+			up, ok := w.systems[id]
+			if !ok || seen[id] {
+				continue
+			}
+			seen[id] = true
+			above := walk(up.DependsOn)
+			sick := w.health[core.Subject{Kind: core.OfSystem, ID: id}].health == core.Unhealthy
+			if sick && !above {
+				out = append(out, id)
+			}
+			found = found || above || sick
+		}
+		return found
+	}
+	walk(s.DependsOn)
+	slices.Sort(out)
+	return out
+}
+
+// kindOf is the most telling kind of a transition.
+func kindOf(t core.Transition) core.Kind {
+	for _, k := range []core.Kind{core.KindRecovered, core.KindEscalated, core.KindDeescalated, core.KindDegraded, core.KindUnhealthy} {
+		if t.Is(k) {
+			return k
+		}
+	}
+	return core.KindChanged
+}
