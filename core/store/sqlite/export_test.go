@@ -1,0 +1,65 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Checkpoint merges the write-ahead log into the database.
+func (s *Store) Checkpoint() error {
+	if err := s.take(context.Background()); err != nil {
+		return err
+	}
+	defer s.give()
+	_, err := s.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	return err
+}
+
+// LimitPages lets the database grow to n pages and no further, as a full disk
+// would. 0 lifts the limit.
+func (s *Store) LimitPages(n int) error {
+	if err := s.take(context.Background()); err != nil {
+		return err
+	}
+	defer s.give()
+	if n == 0 {
+		n = 1<<32 - 2
+	}
+	_, err := s.conn.ExecContext(context.Background(), "PRAGMA max_page_count = "+strconv.Itoa(n))
+	return err
+}
+
+// Pages is how many pages the database has.
+func (s *Store) Pages() (int, error) {
+	if err := s.take(context.Background()); err != nil {
+		return 0, err
+	}
+	defer s.give()
+	var n int
+	err := s.conn.QueryRowContext(context.Background(), "PRAGMA page_count").Scan(&n)
+	return n, err
+}
+
+// Plans is how SQLite runs each query, step by step.
+func (s *Store) Plans() (map[string][]string, error) {
+	out := map[string][]string{}
+	for name, text := range s.texts {
+		rows, err := s.readers.Query("EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for err == nil && rows.Next() {
+			var id, parent, unused int
+			var detail string
+			err = rows.Scan(&id, &parent, &unused, &detail)
+			out[name] = append(out[name], detail)
+		}
+		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return out, nil
+}
