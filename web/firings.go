@@ -1,0 +1,108 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/web/wire"
+)
+
+// firings registers what rules did.
+func (s *server) firings(api huma.API, failed *huma.Schema) {
+	add(s, api, failed, operation{route: "GET /api/v1/firings", id: "firings", summary: "Firings, newest first"}, s.firingList)
+	add(s, api, failed, operation{route: "GET /api/v1/firings/{id}", id: "firing", summary: "A firing and its deliveries", errors: []int{404}}, s.firing)
+	add(s, api, failed, operation{route: "POST /api/v1/firings/{id}/cancel", id: "cancel-firing", summary: "Stop a firing before its next step", errors: []int{404, 409}}, s.cancel)
+	add(s, api, failed, operation{route: "GET /api/v1/deliveries", id: "deliveries", summary: "Deliveries of all firings, newest first"}, s.deliveryList)
+	add(s, api, failed, operation{route: "POST /api/v1/deliveries/{id}/resend", id: "resend-delivery", summary: "Try a dead delivery again, with the same key", status: http.StatusNoContent, errors: []int{404, 409}}, s.resend)
+}
+
+type firingsInput struct {
+	Rule   string    `query:"rule"`
+	Status []string  `query:"status" doc:"any of queued, running, done, failed, cancelled, by comma"`
+	Before time.Time `query:"before" doc:"created before"`
+	Limit  int       `query:"limit" minimum:"0" maximum:"1000"`
+}
+
+// firingList has no cursor of its own: ask with before = created of the last.
+func (s *server) firingList(ctx context.Context, in *firingsInput) (*body[wire.Page[core.Firing]], error) {
+	known := []core.FiringStatus{core.FiringQueued, core.FiringRunning, core.FiringDone, core.FiringFailed, core.FiringCancelled}
+	status, err := words("status", in.Status, known)
+	if err != nil {
+		return nil, err
+	}
+	most := limit(in.Limit)
+	got, err := s.Trace.Firings(ctx, store.FiringQuery{Rule: in.Rule, Status: status, Before: in.Before, Limit: most})
+	if err != nil {
+		return nil, fmt.Errorf("read firings: %w", err)
+	}
+	return paged(got, most, func(f core.Firing) int64 { return f.Created.UnixMilli() }), nil
+}
+
+func (s *server) firing(ctx context.Context, in *byID) (*body[wire.FiringDetail], error) {
+	f, err := s.Firings.Firing(ctx, in.ID)
+	if err != nil {
+		return nil, fmt.Errorf("firing %q: %w", in.ID, err)
+	}
+	deliveries, err := s.Trace.Deliveries(ctx, in.ID, nil, maxPage)
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	return answer(wire.FiringDetail{Firing: f, Deliveries: deliveries}), nil
+}
+
+func (s *server) cancel(ctx context.Context, in *byID) (*body[core.Firing], error) {
+	f, err := s.Firings.Firing(ctx, in.ID)
+	if err != nil {
+		return nil, fmt.Errorf("firing %q: %w", in.ID, err)
+	}
+	did, err := s.Firings.Cancel(ctx, in.ID, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("cancel %q: %w", in.ID, err)
+	}
+	if !did {
+		return nil, failure(http.StatusConflict, fmt.Sprintf("the firing is %s already", f.Status))
+	}
+	s.audit(ctx, "cancel firing", idAttr(in.ID))
+	if f, err = s.Firings.Firing(ctx, in.ID); err != nil {
+		return nil, fmt.Errorf("firing %q: %w", in.ID, err)
+	}
+	return answer(f), nil
+}
+
+type deliveriesInput struct {
+	Status []string `query:"status" doc:"any of waiting, running, done, skipped, dead, cancelled, by comma"`
+	Limit  int      `query:"limit" minimum:"0" maximum:"1000"`
+}
+
+func (s *server) deliveryList(ctx context.Context, in *deliveriesInput) (*body[wire.Page[core.Delivery]], error) {
+	known := []core.DeliveryStatus{
+		core.DeliveryWaiting, core.DeliveryRunning, core.DeliveryDone, core.DeliverySkipped, core.DeliveryDead, core.DeliveryCancelled,
+	}
+	status, err := words("status", in.Status, known)
+	if err != nil {
+		return nil, err
+	}
+	got, err := s.Trace.Deliveries(ctx, "", status, limit(in.Limit))
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	return list(got), nil
+}
+
+func (s *server) resend(ctx context.Context, in *byNumber) (*empty, error) {
+	if err := s.Deliveries.Resend(ctx, in.ID, time.Now()); err != nil {
+		if isConflict(err) {
+			return nil, failure(http.StatusConflict, "only a dead delivery can be sent again")
+		}
+		return nil, fmt.Errorf("delivery %d: %w", in.ID, err)
+	}
+	s.audit(ctx, "resend delivery", idAttr(strconv.FormatInt(in.ID, 10)))
+	return nil, nil //nolint:nilnil // an answer without a body
+}

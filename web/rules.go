@@ -1,0 +1,196 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/plan"
+	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/web/wire"
+)
+
+// rules registers what lists, helps to write and explains rules.
+func (s *server) rules(api huma.API, failed *huma.Schema) {
+	add(s, api, failed, operation{route: "GET /api/v1/rules", id: "list-rules", summary: "All rules and how they do"}, s.ruleList)
+	add(s, api, failed, operation{route: "POST /api/v1/rules/validate", id: "validate-rule", summary: "Look at a rule without saving it"},
+		func(ctx context.Context, in *postObject[core.Rule]) (*body[wire.Validated], error) {
+			v, err := s.catalog.view(ctx)
+			if err != nil {
+				return nil, err
+			}
+			problems := s.Rules.Validate(in.Body, v.systems)
+			return answer(wire.Validated{OK: len(problems) == 0, Problems: problems, Gate: s.Rules.Describe(in.Body.Gate)}), nil
+		})
+	add(s, api, failed, operation{route: "POST /api/v1/rules/expr", id: "check-expression", summary: "Look at one expression"},
+		func(ctx context.Context, in *postObject[wire.ExprCheck]) (*body[wire.ExprReport], error) {
+			v, err := s.catalog.view(ctx)
+			if err != nil {
+				return nil, err
+			}
+			began := time.Now()
+			report := s.Rules.Expr(ctx, in.Body, v.systems)
+			report.TookMicros = time.Since(began).Microseconds()
+			return answer(report), nil
+		})
+	add(s, api, failed, operation{route: "GET /api/v1/rules/env", id: "environment", summary: "What expressions can see", errors: []int{404}}, s.env)
+	add(s, api, failed, operation{route: "GET /api/v1/rules/{id}/decisions", id: "decisions", summary: "What a rule decided, newest first"}, s.decisions)
+	add(s, api, failed, operation{route: "GET /api/v1/rules/{id}/state", id: "rule-state", summary: "Where the partitions of a rule stand", errors: []int{404}},
+		func(ctx context.Context, in *byID) (*body[wire.Page[wire.RuleState]], error) {
+			if _, err := load[core.Rule](ctx, s, plan.Ref{Kind: store.Rules, ID: in.ID}); err != nil {
+				return nil, err
+			}
+			return list(s.Rules.States(in.ID)), nil
+		})
+	add(s, api, failed, operation{route: "GET /api/v1/decisions/{id}", id: "decision", summary: "One decision", errors: []int{404}}, s.decision)
+}
+
+// ruleList counts the firings of all rules in one go.
+func (s *server) ruleList(ctx context.Context, _ *empty) (*body[wire.Page[wire.RuleItem]], error) {
+	v, err := s.catalog.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fired, err := s.firedLately(ctx)
+	if err != nil {
+		return nil, err
+	}
+	quarantined := map[string]core.Problems{}
+	if s.Quarantined != nil {
+		quarantined = s.Quarantined()
+	}
+	items := make([]wire.RuleItem, 0, len(v.rules))
+	for _, o := range v.objects[store.Rules] {
+		got, err := stored[core.Rule](o)
+		if err != nil {
+			return nil, err
+		}
+		item := wire.RuleItem{Stored: got, Gate: s.Rules.Describe(got.Object.Gate), Fired: fired[o.ID]}
+		for _, state := range s.Rules.States(o.ID) {
+			if state.Open {
+				item.Open++
+			}
+		}
+		last, err := s.Trace.Decisions(ctx, store.DecisionQuery{Rule: o.ID, Limit: 1})
+		if err != nil {
+			return nil, fmt.Errorf("read the newest decision of %s: %w", o.ID, err)
+		}
+		if len(last) > 0 {
+			item.Last = &last[0]
+		}
+		item.Problems = quarantined[o.ID]
+		items = append(items, item)
+	}
+	return list(items), nil
+}
+
+// firedLately counts the firings of each rule in the last 24 h, recoveries
+// not among them.
+func (s *server) firedLately(ctx context.Context) (map[string]int, error) {
+	since := time.Now().Add(-24 * time.Hour)
+	out := map[string]int{}
+	var before time.Time
+	for range 10 {
+		firings, err := s.Trace.Firings(ctx, store.FiringQuery{Before: before, Limit: maxPage})
+		if err != nil {
+			return nil, fmt.Errorf("read firings: %w", err)
+		}
+		for _, f := range firings {
+			if f.Created.Before(since) {
+				return out, nil
+			}
+			if !f.Recovery {
+				out[f.Rule]++
+			}
+		}
+		if len(firings) < maxPage {
+			break
+		}
+		before = firings[len(firings)-1].Created
+	}
+	return out, nil
+}
+
+type envInput struct {
+	Where string `query:"where" default:"when" enum:"when,while,unless,by,trigger,step,assert,match" doc:"the place of the expression, as in ExprCheck"`
+	Use   string `query:"use" doc:"where=assert: the collector that the assertion belongs to"`
+}
+
+func (s *server) env(_ context.Context, in *envInput) (*body[core.ExprEnv], error) {
+	env, err := s.Rules.Env(in.Where, in.Use)
+	if err != nil {
+		return nil, problemsOf(err, "environment")
+	}
+	return answer(env), nil
+}
+
+type decisionsInput struct {
+	ID      string   `path:"id" maxLength:"300"`
+	System  string   `query:"system"`
+	Verdict []string `query:"verdict" doc:"any of fire, hold, suppress, drop, recover, by comma"`
+	Before  int64    `query:"before" minimum:"0"`
+	Limit   int      `query:"limit" minimum:"0" maximum:"1000"`
+}
+
+func (s *server) decisions(ctx context.Context, in *decisionsInput) (*body[wire.Page[core.Decision]], error) {
+	known := []core.DecisionVerdict{core.Fire, core.Hold, core.Suppress, core.Drop, core.Recover}
+	verdicts, err := words("verdict", in.Verdict, known)
+	if err != nil {
+		return nil, err
+	}
+	most := limit(in.Limit)
+	got, err := s.Trace.Decisions(ctx, store.DecisionQuery{Rule: in.ID, System: in.System, Verdicts: verdicts, Before: in.Before, Limit: most})
+	if err != nil {
+		return nil, fmt.Errorf("read decisions: %w", err)
+	}
+	return paged(got, most, func(d core.Decision) int64 { return d.ID }), nil
+}
+
+// paged is a page of items with the cursor of the next, if there may be one.
+func paged[T any](items []T, most int, cursor func(T) int64) *body[wire.Page[T]] {
+	out := list(items)
+	if len(items) > 0 && len(items) >= most {
+		out.Body.Next = cursor(items[len(items)-1])
+	}
+	return out
+}
+
+// words reads words of a query, each of which must be known.
+func words[T ~string](name string, given []string, known []T) ([]T, error) {
+	var out []T
+	for _, w := range given {
+		if w == "" {
+			continue
+		}
+		if !slices.Contains(known, T(w)) {
+			texts := make([]string, len(known))
+			for i, k := range known {
+				texts[i] = string(k)
+			}
+			return nil, wrong(core.Problems{{Path: name, Code: "word", Message: fmt.Sprintf("%q is not a %s", w, name), Fix: "write one of " + strings.Join(texts, ", ")}})
+		}
+		out = append(out, T(w))
+	}
+	return out, nil
+}
+
+type byNumber struct {
+	ID int64 `path:"id" minimum:"1"`
+}
+
+func (s *server) decision(ctx context.Context, in *byNumber) (*body[core.Decision], error) {
+	got, err := s.Trace.Decisions(ctx, store.DecisionQuery{Before: in.ID + 1, Limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("read the decision: %w", err)
+	}
+	if len(got) == 0 || got[0].ID != in.ID {
+		return nil, failure(http.StatusNotFound, fmt.Sprintf("there is no decision %d; old ones are deleted", in.ID))
+	}
+	return answer(got[0]), nil
+}

@@ -1,0 +1,406 @@
+// A rule as it is being edited: what the form holds, templates to begin from,
+// drafts that survive a closed tab, and what differs between two versions.
+
+import type { Gate, Rule, Step, Trigger, Window } from "../../api.gen";
+
+/** How often an open gate fires again. */
+export type RefireKind = "never" | "every" | "each";
+
+/** The gate as its form holds it: every field is text, so that half-typed values are kept. */
+export interface GateForm {
+  by: string;
+  hold: string;
+  while: string;
+  counted: boolean;
+  count: string;
+  within: string;
+  exit: string;
+  quiet: string;
+  refire: RefireKind;
+  each: string;
+  cooldown: string;
+}
+
+/** The form of a gate. */
+export function gateForm(gate: Gate | undefined): GateForm {
+  const w = gate?.window;
+  const refire = w?.refire ?? "never";
+  const named = refire === "never" || refire === "every" || refire === "";
+  return {
+    by: gate?.by ?? "",
+    hold: gate?.for ?? "",
+    while: gate?.while ?? "",
+    counted: w !== undefined && w !== null,
+    count: w ? String(w.count) : "",
+    within: w?.within ?? "",
+    exit: w?.exit ? String(w.exit) : "",
+    quiet: w?.quiet ?? "",
+    refire: refire === "every" ? "every" : named ? "never" : "each",
+    each: named ? "" : refire,
+    cooldown: gate?.cooldown ?? "",
+  };
+}
+
+/** The gate of a form; undefined when it lets everything through. What is no duration or number is sent as it is: the server says what is wrong. */
+export function formGate(form: GateForm): Gate | undefined {
+  const gate: Gate = {};
+  if (form.by.trim()) gate.by = form.by.trim();
+  if (form.hold.trim()) gate.for = duration(form.hold);
+  if (form.while.trim()) gate.while = form.while.trim();
+  if (form.counted) gate.window = formWindow(form);
+  if (form.cooldown.trim()) gate.cooldown = duration(form.cooldown);
+  return Object.keys(gate).length > 0 ? gate : undefined;
+}
+
+function formWindow(form: GateForm): Window {
+  const w: Window = { count: whole(form.count), within: duration(form.within) };
+  if (whole(form.exit) > 0) w.exit = whole(form.exit);
+  if (form.quiet.trim()) w.quiet = duration(form.quiet);
+  if (form.refire === "every") w.refire = "every";
+  if (form.refire === "each" && form.each.trim()) w.refire = duration(form.each);
+  return w;
+}
+
+function whole(text: string): number {
+  const n = Number.parseInt(text, 10);
+  return Number.isFinite(n) ? n : 0;
+}
+
+const words: Record<string, string> = {
+  ms: "ms",
+  s: "s",
+  sec: "s",
+  secs: "s",
+  second: "s",
+  seconds: "s",
+  m: "m",
+  min: "m",
+  mins: "m",
+  minute: "m",
+  minutes: "m",
+  h: "h",
+  hr: "h",
+  hour: "h",
+  hours: "h",
+  d: "d",
+  day: "d",
+  days: "d",
+};
+
+/** A duration as the server writes it, from what people write: "2 min" is "2m". Text that is none is returned as it is. */
+export function duration(text: string): string {
+  const trimmed = text.trim().toLowerCase();
+  const parts = [...trimmed.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]+)/g)];
+  if (
+    parts.length === 0 ||
+    parts
+      .map((p) => p[0])
+      .join("")
+      .replace(/\s/g, "") !== trimmed.replace(/\s|,|and/g, "")
+  )
+    return text.trim();
+  const units = parts.map((p) => words[p[2] ?? ""]);
+  return units.every(Boolean) ? parts.map((p, i) => `${p[1]}${units[i]}`).join("") : text.trim();
+}
+
+/** A duration for people: "1h30m" is "1 h 30 min". */
+export function durationWords(text: string): string {
+  const names: Record<string, string> = { ms: "ms", s: "s", m: "min", h: "h", d: "d" };
+  return text.replace(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g, (_, n, unit) => `${n} ${names[unit]} `).trim();
+}
+
+/** The events a rule can look at, and what to call them. */
+export const events: readonly (readonly [string, string])[] = [
+  ["health.changed", "changes"],
+  ["health.degraded", "becomes degraded"],
+  ["health.unhealthy", "becomes unhealthy"],
+  ["health.recovered", "recovers"],
+  ["health.escalated", "gets worse"],
+  ["health.deescalated", "gets better"],
+];
+
+export const subjects: readonly (readonly [string, string])[] = [
+  ["system", "a system"],
+  ["assignment", "a check of a system"],
+  ["group", "a group"],
+];
+
+/** A trigger in words: "the health of a system changes". */
+export function triggerWords(t: Trigger): string {
+  const subject = subjects.find(([id]) => id === (t.subject || "system"))?.[1] ?? t.subject;
+  const event = events.find(([id]) => id === t.event)?.[1] ?? t.event;
+  return t.event === "health.changed" ? `the health of ${subject} changes` : `${subject} ${event}`;
+}
+
+/** A rule with every list in place and without what its fields mean by default, so that two equal rules are equal text. */
+export function canonical(rule: Rule): Rule {
+  const out: Rule = { id: rule.id, on: (rule.on ?? []).map(trigger), do: (rule.do ?? []).map(step) };
+  if (rule.name) out.name = rule.name;
+  if (rule.labels && Object.keys(rule.labels).length > 0) out.labels = rule.labels;
+  if (rule.disabled) out.disabled = true;
+  if (rule.note?.trim()) out.note = rule.note;
+  if (rule.when?.trim()) out.when = rule.when;
+  const gate = formGate(gateForm(rule.gate));
+  if (gate) out.gate = gate;
+  if (rule.unless?.trim()) out.unless = rule.unless;
+  if (rule.recover && rule.recover.length > 0) out.recover = rule.recover.map(step);
+  if (rule.mode && rule.mode !== "single") out.mode = rule.mode;
+  if (rule.max && (out.mode === "queued" || out.mode === "parallel")) out.max = rule.max;
+  return out;
+}
+
+function trigger(t: Trigger): Trigger {
+  const out: Trigger = { event: t.event };
+  if (t.subject && t.subject !== "system") out.subject = t.subject;
+  if (t.when?.trim()) out.when = t.when;
+  return out;
+}
+
+function step(s: Step): Step {
+  const out: Step = { action: s.action };
+  if (s.id?.trim()) out.id = s.id.trim();
+  if (s.if?.trim()) out.if = s.if;
+  if (s.with && Object.keys(s.with).length > 0) out.with = s.with;
+  if (s.timeout?.trim()) out.timeout = duration(s.timeout);
+  const retry = {
+    ...(s.retry?.max ? { max: s.retry.max } : {}),
+    ...(s.retry?.backoff?.trim() ? { backoff: duration(s.retry.backoff) } : {}),
+  };
+  if (Object.keys(retry).length > 0) out.retry = retry;
+  if (s.continue_on_error) out.continue_on_error = true;
+  return out;
+}
+
+/** Whether two rules say the same. */
+export function same(a: Rule, b: Rule): boolean {
+  return stable(canonical(a)) === stable(canonical(b));
+}
+
+/** JSON with sorted keys. */
+function stable(value: unknown, indent = 0): string {
+  return JSON.stringify(
+    value,
+    (_, v) =>
+      v && typeof v === "object" && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v,
+    indent,
+  );
+}
+
+/** An id from a name: "Page on outage!" is "page-on-outage". */
+export function idFrom(name: string): string {
+  return name
+    .normalize("NFKD")
+    .replace(/[\u0300-\u036f]/g, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9._]+/g, "-")
+    .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, "")
+    .slice(0, 64)
+    .replace(/[^a-z0-9]+$/, "");
+}
+
+/** A line of a comparison. */
+export interface DiffLine {
+  kind: "same" | "mine" | "theirs";
+  text: string;
+}
+
+/** Compares two rules line by line: what only mine has, and what only theirs has. */
+export function diff(theirs: Rule, mine: Rule): DiffLine[] {
+  const a = stable(canonical(theirs), 2).split("\n");
+  const b = stable(canonical(mine), 2).split("\n");
+  const longest = lcs(a, b);
+  const out: DiffLine[] = [];
+  let i = 0;
+  let j = 0;
+  while (i < a.length || j < b.length) {
+    if (i < a.length && j < b.length && a[i] === b[j]) {
+      out.push({ kind: "same", text: a[i] as string });
+      i++;
+      j++;
+    } else if (j >= b.length || (i < a.length && (longest[i + 1]?.[j] ?? 0) >= (longest[i]?.[j + 1] ?? 0)))
+      out.push({ kind: "theirs", text: a[i++] as string });
+    else out.push({ kind: "mine", text: b[j++] as string });
+  }
+  return out;
+}
+
+/** The lines of a comparison that matter: what differs, with `around` equal lines before and after; the rest is counted. */
+export function folded(lines: DiffLine[], around = 2): (DiffLine | { kind: "gap"; text: string })[] {
+  const near = (i: number) => lines.slice(Math.max(0, i - around), i + around + 1).some((l) => l.kind !== "same");
+  const out: (DiffLine | { kind: "gap"; text: string })[] = [];
+  let hidden = 0;
+  lines.forEach((line, i) => {
+    const shown = near(i);
+    if (!shown) hidden++;
+    if (hidden > 0 && (shown || i === lines.length - 1)) {
+      out.push({ kind: "gap", text: `${hidden} equal ${hidden === 1 ? "line" : "lines"}` });
+      hidden = 0;
+    }
+    if (shown) out.push(line);
+  });
+  return out;
+}
+
+/** Lengths of the longest common tails. Rules have tens of lines. */
+function lcs(a: string[], b: string[]): number[][] {
+  const table = Array.from({ length: a.length + 1 }, () => new Array<number>(b.length + 1).fill(0));
+  for (let i = a.length - 1; i >= 0; i--)
+    for (let j = b.length - 1; j >= 0; j--) {
+      const row = table[i] as number[];
+      row[j] = a[i] === b[j] ? (table[i + 1]?.[j + 1] ?? 0) + 1 : Math.max(table[i + 1]?.[j] ?? 0, row[j + 1] ?? 0);
+    }
+  return table;
+}
+
+/** A draft in this browser: what was typed, and the version it was typed over. */
+export interface Draft {
+  rule: Rule;
+  base: number;
+  at: number;
+}
+
+const draftKey = (id: string) => `tocsin.draft.rule.${id || "*new"}`;
+
+/** Where drafts are kept; localStorage can be switched off. */
+export interface Shelf {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
+
+/** The draft of a rule, or null. One that cannot be read is forgotten. */
+export function loadDraft(shelf: Shelf, id: string): Draft | null {
+  try {
+    const draft = JSON.parse(shelf.getItem(draftKey(id)) ?? "null") as Draft | null;
+    return draft && typeof draft.base === "number" && Array.isArray(draft.rule?.on) ? draft : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps a draft. A full or forbidden storage loses only the draft. */
+export function keepDraft(shelf: Shelf, id: string, draft: Draft): void {
+  try {
+    shelf.setItem(draftKey(id), JSON.stringify(draft));
+  } catch {
+    // Typing goes on without a copy.
+  }
+}
+
+export function dropDraft(shelf: Shelf, id: string): void {
+  try {
+    shelf.removeItem(draftKey(id));
+  } catch {
+    // There was none.
+  }
+}
+
+/** A rule to begin with. */
+export interface Template {
+  id: string;
+  title: string;
+  text: string;
+  icon: "bell" | "activity" | "clock" | "check" | "send";
+  rule: Rule;
+}
+
+const webhook = (text: string): Step => ({
+  action: "webhook",
+  with: { url: "https://example.com/hook", body: { system: "${system.id}", health: "${to}", text } },
+});
+
+/** What new rules can begin with. */
+export const templates: readonly Template[] = [
+  {
+    id: "outage",
+    title: "Tell when a system is down",
+    text: "Sends when a system has been unhealthy for 2 minutes, and once more when it recovers.",
+    icon: "bell",
+    rule: {
+      id: "outage",
+      name: "System is down",
+      on: [{ event: "health.changed" }],
+      when: 'to == "unhealthy"',
+      gate: { for: "2m" },
+      unless: "in_maintenance || silenced || caused_by != nil",
+      do: [webhook("${system.name} is ${to}: ${why}")],
+      recover: [webhook("${system.name} has recovered")],
+    },
+  },
+  {
+    id: "flapping",
+    title: "Tell about flapping",
+    text: "Sends once when a system has failed 3 times within 10 minutes, and is quiet until it rests.",
+    icon: "activity",
+    rule: {
+      id: "flapping",
+      name: "System is flapping",
+      on: [{ event: "health.changed" }],
+      when: 'to == "degraded" || to == "unhealthy"',
+      gate: { window: { count: 3, within: "10m", quiet: "30m" } },
+      unless: "in_maintenance || silenced",
+      do: [webhook("${system.name} is flapping: ${why}")],
+      recover: [webhook("${system.name} is steady again")],
+    },
+  },
+  {
+    id: "degraded",
+    title: "Degraded for 10 minutes",
+    text: "Sends when a system stays impaired, without paging for short dips.",
+    icon: "clock",
+    rule: {
+      id: "degraded-10m",
+      name: "Degraded for 10 minutes",
+      on: [{ event: "health.degraded" }],
+      gate: { for: "10m", cooldown: "1h" },
+      unless: "in_maintenance || silenced",
+      do: [webhook("${system.name} has been degraded for 10 minutes: ${why}")],
+    },
+  },
+  {
+    id: "recovery",
+    title: "Note a recovery",
+    text: "Writes one line to the server's log whenever a system is healthy again.",
+    icon: "check",
+    rule: {
+      id: "recovery-note",
+      name: "Note recoveries",
+      on: [{ event: "health.recovered" }],
+      do: [{ action: "log", with: { message: "${system.name} recovered from ${from}" } }],
+    },
+  },
+  {
+    id: "webhook",
+    title: "Call a webhook at once",
+    text: "Calls an address on every change of health, without a gate.",
+    icon: "send",
+    rule: {
+      id: "webhook",
+      name: "Call a webhook",
+      on: [{ event: "health.changed" }],
+      do: [webhook("${system.name}: ${from} to ${to}")],
+    },
+  },
+];
+
+/** Gates to begin with. */
+export const presets: readonly { title: string; gate: Gate }[] = [
+  { title: "Only if it lasts 2 min", gate: { for: "2m" } },
+  { title: "Flapping: 3 in 10 min", gate: { window: { count: 3, within: "10m", quiet: "30m" } } },
+  { title: "At most once an hour", gate: { cooldown: "1h" } },
+  { title: "Every change", gate: {} },
+];
+
+/** The problems of a field: those whose path is it, or lies under it. */
+export function under<P extends { path?: string }>(problems: P[], path: string): P[] {
+  return problems.filter((p) => {
+    const at = (p.path ?? "").replace(/^spec\.|^\$\.?/, "");
+    return at === path || at.startsWith(`${path}.`) || at.startsWith(`${path}[`);
+  });
+}
+
+/** Problems that no field of the form shows. */
+export function elsewhere<P extends { path?: string }>(problems: P[]): P[] {
+  const shown = ["id", "metadata.name", "name", "on", "when", "gate", "unless", "do", "recover", "mode", "max", "note"];
+  return problems.filter((p) => !shown.some((path) => under([p], path).length > 0));
+}

@@ -1,0 +1,198 @@
+// Package web is the HTTP face of Tocsin: the API with its OpenAPI
+// description, sign-in, the live socket and the page of the UI.
+//
+// Every route stands in one table with the right that it needs ([Routes]); a
+// route that is not in it is not served. Every error is problem+json with a
+// sentence for people. Nothing but sign-in, the health of the process and the
+// files of the UI is shown to anybody who is not signed in.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/plan"
+	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/web/live"
+	"github.com/tocsin-io/tocsin/web/wire"
+)
+
+// ErrBusy is returned by [Engine] for an Assignment that is running already.
+var ErrBusy = errors.New("it is running already")
+
+// Deps is what the web needs. All must be set but UI, Demo, Quarantined and Logger.
+type Deps struct {
+	Catalog  store.Catalog
+	Ledger   store.Ledger
+	Log      store.Log
+	History  store.History
+	Trace    store.Trace
+	Sessions store.Sessions
+	Stored   store.Modules // uploaded files
+
+	Firings    Firings
+	Deliveries Deliveries
+	Saver      Saver
+	Rules      Rules
+	Modules    Modules
+	Engine     Engine
+	Secrets    Secrets
+	Hub        *live.Hub
+	Logger     *slog.Logger
+
+	// Collectors lists the built-in collectors and the active modules.
+	Collectors func() []core.CollectorInfo
+	// Quarantined says of stored rules that do not run why; nil: all run.
+	Quarantined func() map[string]core.Problems
+	// Demo is the demo shop; nil: it does not run.
+	Demo Demo
+	// UI makes the handler of the pages; boot is what a page is told of the
+	// caller. Default a plain page that names the API.
+	UI func(boot func(*http.Request) any) http.Handler
+}
+
+// Firings cancels firings. store.Journal is one.
+type Firings interface {
+	Firing(ctx context.Context, id string) (core.Firing, error)
+	Cancel(ctx context.Context, id string, now time.Time) (bool, error)
+}
+
+// Deliveries sends dead deliveries again. store.Queue is one.
+type Deliveries interface {
+	Resend(ctx context.Context, id int64, now time.Time) error
+}
+
+// Saver validates and saves edits of what people wrote. plan.Service is one.
+type Saver interface {
+	// Apply makes the changes together or, with problems, not at all. The
+	// error is store.ErrConflict when an object has not the version it should
+	// have, and store.ErrNotFound when one to delete is not there.
+	Apply(ctx context.Context, changes plan.Changes, o plan.ApplyOptions) ([]plan.Item, core.Problems, error)
+}
+
+// Rules says what rules mean and where they stand.
+type Rules interface {
+	// Validate reports what is wrong with a rule.
+	Validate(r core.Rule, systems []core.System) core.Problems
+	// Expr looks at one expression. Matches and Systems are filled when it is
+	// a condition over systems.
+	Expr(ctx context.Context, c wire.ExprCheck, systems []core.System) wire.ExprReport
+	// Env is the environment of expressions at a place, see wire.ExprCheck; of
+	// an assertion that of the collector it belongs to. The error is for
+	// people.
+	Env(where, collector string) (core.ExprEnv, error)
+	// Describe says a gate in words.
+	Describe(g core.Gate) string
+	// States lists the partitions of a rule that are not at rest.
+	States(rule string) []wire.RuleState
+}
+
+// Modules looks at Wasm files.
+type Modules interface {
+	// Inspect runs nothing but the file's own description, in the sandbox. The
+	// error is for the person who uploaded it.
+	Inspect(ctx context.Context, file []byte) (core.Manifest, error)
+	// Test runs a module once. The error is for the person who asked.
+	Test(ctx context.Context, m core.Module, file []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error)
+}
+
+// Engine runs assignments.
+type Engine interface {
+	// RunNow runs an Assignment and returns when the run is stored. The error
+	// is store.ErrNotFound for one that is not scheduled and ErrBusy for one
+	// that is running.
+	RunNow(ctx context.Context, assignment string) error
+	// Next is when an Assignment is due, zero when it is not scheduled.
+	Next(assignment string) time.Time
+	Stats() wire.EngineStats
+}
+
+// Options of the web. Zero Options work.
+type Options struct {
+	// Version of Tocsin. Default "dev".
+	Version string
+	// Demo is told to the UI. Default false.
+	Demo bool
+	// Started is when the process began. Default now.
+	Started time.Time
+	// Origins are further origins, as scheme://host[:port], that may call the
+	// API from a browser. Default none.
+	Origins []string
+	// Proxies are the addresses whose X-Forwarded-For and X-Forwarded-Proto
+	// are believed. Default none.
+	Proxies []netip.Prefix
+	// Secure makes cookies secure whatever the request says, for a proxy that
+	// ends TLS and says nothing. Default false.
+	Secure bool
+	// SignIns is how many sign-ins and wrong tokens a minute are answered, an
+	// address. Default 20.
+	SignIns int
+	// TestTimeout is the most that a test run of a module may take. Default
+	// 30 s.
+	TestTimeout time.Duration
+}
+
+// The limits of requests, in bytes.
+const (
+	MaxBody   = 1 << 20
+	MaxApply  = 4 << 20
+	MaxModule = 20 << 20
+	maxPage   = 1000
+)
+
+func (o Options) withDefaults() Options {
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	if o.Started.IsZero() {
+		o.Started = time.Now()
+	}
+	if o.SignIns <= 0 {
+		o.SignIns = 20
+	}
+	if o.TestTimeout <= 0 {
+		o.TestTimeout = 30 * time.Second
+	}
+	return o
+}
+
+// server holds what the handlers share.
+type server struct {
+	Deps
+	o       Options
+	catalog *catalog
+	limiter *limiter
+	router  *router
+}
+
+// New is the handler of everything that is served over HTTP. It fails when a
+// route has no right or a right has no route.
+func New(d Deps, o Options) (http.Handler, error) {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	o = o.withDefaults()
+	s := &server{Deps: d, o: o, catalog: &catalog{from: d.Catalog}, limiter: newLimiter(o.SignIns)}
+	s.router = newRouter(s.guard)
+	s.pages()
+	s.api()
+	if err := s.router.complete(); err != nil {
+		return nil, fmt.Errorf("serve the web: %w", err)
+	}
+	cross := http.NewCrossOriginProtection()
+	for _, origin := range o.Origins {
+		if err := cross.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("trust the origin %q: %w", origin, err)
+		}
+	}
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, failure(http.StatusForbidden, "the request comes from a page of another site"))
+	}))
+	return s.outer(cross.Handler(s.router.mux)), nil
+}
