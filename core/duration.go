@@ -39,8 +39,12 @@ func ParseDuration(s string) (Duration, error) {
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
 // String writes d as briefly as [ParseDuration] can read back: "2m" and not
-// "2m0s", "36h" and not "36h0m0s".
+// "2m0s", "36h" and not "36h0m0s", "7d" and not "168h".
 func (d Duration) String() string {
+	const day = 24 * time.Hour
+	if whole := time.Duration(d) / day; whole >= 2 && time.Duration(d)%day == 0 {
+		return strconv.FormatInt(int64(whole), 10) + "d"
+	}
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
