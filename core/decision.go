@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Verdict of a Decision.
+// DecisionVerdict is what a Decision came to.
 type DecisionVerdict string
 
 // The values of DecisionVerdict.

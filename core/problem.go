@@ -7,7 +7,7 @@ import (
 
 // Problem is one thing that is wrong with what somebody wrote: what, where and
 // how to mend it.
-type Problem struct {
+type Problem struct { //nolint:errname // it is part of answers first, and an error only besides
 	Path    string `json:"path,omitempty" doc:"where in the object, for example spec.collect[0].assert[1]"`
 	Object  string `json:"object,omitempty" doc:"kind:id of the object it is in, when several are looked at together"`
 	File    string `json:"file,omitempty"`
@@ -50,7 +50,7 @@ func (p Problem) Error() string {
 
 // Problems is everything that is wrong with one or more objects. It is an
 // error when it is not empty.
-type Problems []Problem
+type Problems []Problem //nolint:errname // as Problem
 
 // Error joins the problems, one after another on lines of their own.
 func (ps Problems) Error() string {

@@ -4,7 +4,8 @@
 // and Why of the Result. Fail means that the target answered wrongly or could
 // not be reached; Error means that we could not ask. It does its work on the
 // caller's goroutine, ends when its context does, and leaves no connection and
-// no goroutine behind.
+// no goroutine behind, but for the idle connections of an http check that asks
+// to keep them.
 package collect
 
 import (
@@ -109,6 +110,9 @@ func failure(ctx context.Context, err error, doing, address string, took time.Du
 	if refused, ok := errors.AsType[*dial.Refused](err); ok {
 		return core.Error, core.Because("refused", "{error}", "error", refused.Error())
 	}
+	if errors.Is(ctx.Err(), context.Canceled) { // before all that cancelling looks like
+		return core.Error, core.Because("cancelled", "the run was cancelled while {doing}", "doing", doing)
+	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && !isTimeout(ctx, err) {
 		if dns.IsNotFound {
 			return core.Fail, core.Because("dns", "no such host {host}", "host", dns.Name)
@@ -119,8 +123,6 @@ func failure(ctx context.Context, err error, doing, address string, took time.Du
 	switch {
 	case isTimeout(ctx, err):
 		return core.Fail, core.Because("timeout", "timed out after {took} while {doing}", "took", took.String(), "doing", doing)
-	case errors.Is(err, context.Canceled):
-		return core.Error, core.Because("cancelled", "the run was cancelled while {doing}", "doing", doing)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return core.Fail, core.Because("connect", "connection refused on :{port}", "port", port)
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -145,12 +147,12 @@ func isTimeout(ctx context.Context, err error) bool {
 }
 
 // last is the innermost message of err: "unexpected EOF" of
-// "Get \"http://…\": unexpected EOF".
+// "Get \"http://…\": unexpected EOF". Joined errors stand on one line.
 func last(err error) string {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
-			return err.Error()
+			return strings.ReplaceAll(err.Error(), "\n", "; ")
 		}
 		err = inner
 	}

@@ -15,6 +15,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -29,31 +31,40 @@ func builtin() *collect.Registry {
 	return collect.Builtin(dial.New(dial.Policy{Loopback: true, Private: true}, dial.Options{}).DialContext)
 }
 
-func run(t testing.TB, timeout time.Duration, use string, config map[string]any) core.Result {
-	t.Helper()
+func run(tb testing.TB, timeout time.Duration, use string, config map[string]any) core.Result {
+	tb.Helper()
 	c, err := builtin().Prepare(use, config)
 	if err != nil {
-		t.Fatalf("prepare %s %v: %v", use, config, err)
+		tb.Fatalf("prepare %s %v: %v", use, config, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	ctx, cancel := context.WithTimeout(tb.Context(), timeout)
 	defer cancel()
 	return c.Collect(ctx, core.RunContext{})
 }
 
 // server answers by path.
-func server(t testing.TB) *httptest.Server {
-	t.Helper()
+func server(tb testing.TB) *httptest.Server {
+	tb.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ok", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{"version":"1.2","queue":{"depth":7}}`)
 	})
-	mux.HandleFunc("/down", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
+	mux.HandleFunc("/down", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	mux.HandleFunc("/big", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("x", 3<<20)) })
 	mux.HandleFunc("/hop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) })
 	mux.HandleFunc("/round", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/round", http.StatusFound) })
 	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://169.254.169.254/latest", http.StatusFound)
+	})
+	mux.HandleFunc("/gone", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+	})
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+	})
+	mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
 	})
 	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
@@ -67,16 +78,16 @@ func server(t testing.TB) *httptest.Server {
 	})
 	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	s := httptest.NewServer(mux)
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 
 // hole is an address that accepts connections and says nothing.
-func hole(t testing.TB) string {
-	t.Helper()
+func hole(tb testing.TB) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	go func() {
 		for {
@@ -84,19 +95,19 @@ func hole(t testing.TB) string {
 			if err != nil {
 				return
 			}
-			t.Cleanup(func() { conn.Close() })
+			tb.Cleanup(func() { conn.Close() })
 		}
 	}()
-	t.Cleanup(func() { l.Close() })
+	tb.Cleanup(func() { l.Close() })
 	return l.Addr().String()
 }
 
 // closed is an address where nothing listens.
-func closed(t testing.TB) string {
-	t.Helper()
+func closed(tb testing.TB) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer l.Close()
 	return l.Addr().String()
@@ -121,6 +132,11 @@ func TestHTTP(t *testing.T) {
 		{"redirect", map[string]any{"url": base + "/hop"}, core.Pass, "", ""},
 		{"redirect not followed", map[string]any{"url": base + "/hop", "follow": 0, "expect": "2xx"}, core.Fail, "status", "HTTP 302"},
 		{"redirect for ever", map[string]any{"url": base + "/round", "expect": "2xx"}, core.Fail, "status", "HTTP 302"},
+		{"redirect for ever implied", map[string]any{"url": base + "/round", "follow": 3}, core.Fail, core.CodeImplied, "HTTP 302, still a redirect after 3"},
+		{"redirect not followed implied", map[string]any{"url": base + "/hop", "follow": 0}, core.Pass, "", ""},
+		{"redirect without end expected", map[string]any{"url": base + "/round", "expect": "302"}, core.Pass, "", ""},
+		{"redirect to nothing", map[string]any{"url": base + "/gone"}, core.Fail, "connect", "connection refused on :1"},
+		{"redirect to a file", map[string]any{"url": base + "/file"}, core.Fail, "protocol", "neither http nor https"},
 		{"redirect to metadata", map[string]any{"url": base + "/away"}, core.Error, "refused", "link-local"},
 		{"body cut", map[string]any{"url": base + "/cut"}, core.Fail, "protocol", "unexpected EOF while reading the body"},
 		{"refused", map[string]any{"url": "http://" + gone}, core.Fail, "connect", "connection refused on :" + gonePort},
@@ -174,11 +190,11 @@ func TestHTTPFacts(t *testing.T) {
 }
 
 // certificate is a self-signed one for 127.0.0.1.
-func certificate(t testing.TB, from, to time.Time) tls.Certificate {
-	t.Helper()
+func certificate(tb testing.TB, from, to time.Time) tls.Certificate {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: from, NotAfter: to,
@@ -186,7 +202,7 @@ func certificate(t testing.TB, from, to time.Time) tls.Certificate {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
@@ -278,14 +294,168 @@ func TestRefusedConfig(t *testing.T) {
 	}
 }
 
+// TestRedirectedHeaders proves that the author's headers, which may hold
+// secrets, go to the host that he named and to no other.
+func TestRedirectedHeaders(t *testing.T) {
+	base := server(t).URL
+	other := strings.Replace(base, "127.0.0.1", "localhost", 1)
+	headers := map[string]any{"X-Token": "abc", "Accept": "text/plain"}
+	for to, want := range map[string]string{base + "/echo": "GET abc ", other + "/echo": "GET  localhost:"} {
+		r := run(t, 5*time.Second, "http", map[string]any{"url": base + "/elsewhere?to=" + url.QueryEscape(to), "headers": headers})
+		if body, _ := r.Facts["body"].(string); !strings.HasPrefix(body, want) {
+			t.Errorf("redirected to %s: the server saw %q, want %q (%v)", to, body, want, r.Why)
+		}
+	}
+}
+
+// TestKeepAlive proves that a kept connection is used again, which shows in the
+// phases, and that it outlives the run that opened it.
+func TestKeepAlive(t *testing.T) {
+	base := server(t).URL
+	c, err := builtin().Prepare("http", map[string]any{"url": base + "/hop", "keep_alive": true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "first byte,transfer" // in the first run too: its second hop has a connection already
+	for i := range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		r := c.Collect(ctx, core.RunContext{})
+		cancel()
+		var names []string
+		for _, p := range r.Phases {
+			names = append(names, p.Name)
+		}
+		if got := strings.Join(names, ","); r.Outcome != core.Pass || got != want {
+			t.Errorf("run %d: %v %v with phases %s, want %s", i, r.Outcome, r.Why, got, want)
+		}
+	}
+}
+
+// TestSecondAddress proves that the phases hold when the first address of a
+// name does not answer and the second one does.
+func TestSecondAddress(t *testing.T) {
+	base := server(t).URL
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(base, "http://"))
+	nobody := netip.MustParseAddr("127.255.255.254")
+	two := resolver{nobody, netip.MustParseAddr("127.0.0.1")}
+	c, err := collect.Builtin(dial.New(dial.Policy{Loopback: true}, dial.Options{Resolver: two}).DialContext).Prepare("http", map[string]any{"url": "http://two.example:" + port + "/ok"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	r := c.Collect(ctx, core.RunContext{})
+	if r.Outcome != core.Pass {
+		t.Fatalf("got %v %v", r.Outcome, r.Why)
+	}
+	for _, p := range r.Phases {
+		if p.Took < 0 || p.Start < 0 || p.Start+p.Took > r.Latency {
+			t.Errorf("phase %+v does not fit into %v", p, r.Latency)
+		}
+	}
+	none, err := collect.Builtin(dial.New(dial.Policy{Loopback: true}, dial.Options{Resolver: resolver{nobody, nobody}}).DialContext).Prepare("tcp", map[string]any{"address": "two.example:" + port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := none.Collect(ctx, core.RunContext{}); r.Outcome != core.Fail || strings.Contains(r.Summary, "\n") {
+		t.Errorf("neither address answers: %v %q, want a fail on one line", r.Outcome, r.Summary)
+	}
+}
+
+// resolver gives every name the same addresses.
+type resolver []netip.Addr
+
+func (r resolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return r, nil }
+
+// TestCancelled proves that a run that we ended ourselves is an Error of ours
+// and no fault of the target.
+func TestCancelled(t *testing.T) {
+	silent := hole(t)
+	for _, tt := range []struct {
+		use    string
+		config map[string]any
+	}{
+		{"http", map[string]any{"url": "http://" + silent}},
+		{"https", map[string]any{"url": "https://" + silent}},
+		{"tcp", map[string]any{"address": silent, "expect": "x"}},
+	} {
+		c, err := builtin().Prepare(strings.TrimSuffix(tt.use, "s"), tt.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		time.AfterFunc(50*time.Millisecond, cancel)
+		if r := c.Collect(ctx, core.RunContext{}); r.Outcome != core.Error || r.Why.Code != "cancelled" {
+			t.Errorf("%s: got %v %+v, want an error, cancelled", tt.use, r.Outcome, r.Why)
+		}
+	}
+}
+
+// TestTCPTooMuch proves that a server that never stops talking is cut short,
+// and that what it said is told as it was.
+func TestTCPTooMuch(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for err := error(nil); err == nil; {
+					_, err = io.WriteString(conn, "and another thing, ")
+				}
+			}()
+		}
+	}()
+	r := run(t, 10*time.Second, "tcp", map[string]any{"address": l.Addr().String(), "expect": "a word of sense"})
+	if answer, _ := r.Facts["answer"].(string); r.Outcome != core.Fail || len(answer) != 64<<10 || !strings.Contains(r.Why.Text, "not in the first 65536 bytes") {
+		t.Errorf("got %v %q and %d bytes", r.Outcome, r.Why, len(answer))
+	}
+}
+
+// TestDialEndsWithRun proves that a dial that would go on by itself ends with
+// its run.
+func TestDialEndsWithRun(t *testing.T) {
+	ended := make(chan error, 1)
+	c, err := collect.Builtin(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		_, deadline := ctx.Deadline()
+		<-ctx.Done()
+		if !deadline {
+			t.Error("the dial has no deadline")
+		}
+		ended <- ctx.Err()
+		return nil, ctx.Err()
+	}).Prepare("http", map[string]any{"url": "http://black.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if r := c.Collect(ctx, core.RunContext{}); r.Outcome != core.Fail || r.Why.Code != "timeout" {
+		t.Errorf("got %v %v", r.Outcome, r.Why)
+	}
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("the dial goes on")
+	}
+}
+
 // TestNothingStays proves that a run that timed out leaves no goroutine and no
-// connection. acceptance 10
+// connection: acceptance 10.
 func TestNothingStays(t *testing.T) {
 	silent := hole(t)
 	runtime.GC()
 	before := runtime.NumGoroutine()
 	for range 20 {
 		run(t, 20*time.Millisecond, "http", map[string]any{"url": "http://" + silent})
+		run(t, 20*time.Millisecond, "http", map[string]any{"url": "https://" + silent})
 		run(t, 20*time.Millisecond, "tcp", map[string]any{"address": silent, "expect": "x"})
 	}
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(5 * time.Millisecond) {

@@ -130,27 +130,42 @@ func (k *httpKind) prepare(config map[string]any) (Collector, error) {
 		}
 		req.Header.Set(name, value)
 	}
-	h := &httpCollector{req: req, body: c.Body, expect: expect, implied: c.Expect == "", maxBody: bodyCap}
+	h := &httpCollector{req: req, body: c.Body, expect: expect, implied: c.Expect == "", maxBody: bodyCap, follow: redirectsMax, keep: c.KeepAlive}
 	if c.MaxBody != nil {
 		h.maxBody = min(*c.MaxBody, bodyCapMost)
 	}
-	follow := redirectsMax
 	if c.Follow != nil {
-		follow = *c.Follow
+		h.follow = *c.Follow
 	}
 	h.client = &http.Client{
-		Transport: k.transport(transportKey{c.Insecure, c.KeepAlive, c.ServerName}),
-		CheckRedirect: func(req *http.Request, via []*http.Request) error {
-			if len(via) > follow {
-				return http.ErrUseLastResponse
-			}
-			if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-				return fmt.Errorf("redirected to %s, which is neither http nor https", req.URL.Redacted())
-			}
-			return nil
-		},
+		Transport:     k.transport(transportKey{c.Insecure, c.KeepAlive, c.ServerName}),
+		CheckRedirect: h.redirected,
 	}
 	return h, nil
+}
+
+// redirected looks at a redirect before it is followed.
+func (h *httpCollector) redirected(req *http.Request, via []*http.Request) error {
+	if len(via) > h.follow {
+		return http.ErrUseLastResponse
+	}
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return fmt.Errorf("redirected to %s, which is neither http nor https", req.URL.Redacted())
+	}
+	first := via[0].URL
+	if req.URL.Hostname() == first.Hostname() && (req.URL.Scheme == "https" || first.Scheme == "http") {
+		return nil
+	}
+	// The author's headers are for the host that he named: they may hold
+	// secrets, and net/http holds back only those that it knows to.
+	for name := range h.req.Header {
+		switch name {
+		case "Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "User-Agent":
+		default:
+			req.Header.Del(name)
+		}
+	}
+	return nil
 }
 
 func (k *httpKind) transport(key transportKey) *http.Transport {
@@ -159,11 +174,12 @@ func (k *httpKind) transport(key transportKey) *http.Transport {
 	t, ok := k.transports[key]
 	if !ok {
 		t = &http.Transport{
-			DialContext:            k.dial,
+			DialContext:            k.dialRun,
 			DisableKeepAlives:      !key.keepAlive,
 			DisableCompression:     false,
 			MaxIdleConnsPerHost:    2,
 			IdleConnTimeout:        5 * time.Minute,
+			TLSHandshakeTimeout:    time.Minute, // see dialRun
 			MaxResponseHeaderBytes: 256 << 10,
 			TLSClientConfig: &tls.Config{
 				ServerName:         key.serverName,
@@ -175,6 +191,32 @@ func (k *httpKind) transport(key transportKey) *http.Transport {
 	return t
 }
 
+// runKey finds, in the context of a dial, the run that it is for.
+type runKey struct{}
+
+// dialRun dials for a run, and no longer than it. net/http cuts a dial and the
+// TLS handshake after it loose from the request, so that another request may
+// have the connection: against a target that does not answer they would go on
+// long after the run, and for ever in the case of the handshake. A connection
+// that is to be kept is left to the time-out of the transport instead.
+func (k *httpKind) dialRun(ctx context.Context, network, address string) (net.Conn, error) {
+	run, ok := ctx.Value(runKey{}).(running)
+	if !ok {
+		return k.dial(ctx, network, address)
+	}
+	conn, err := k.dial(run.ctx, network, address) //nolint:contextcheck // that of the run, which holds all that ctx does
+	if err == nil && !run.keepAlive {
+		context.AfterFunc(run.ctx, func() { conn.Close() }) //nolint:gosec,contextcheck // it may be closed already; that of the run
+	}
+	return conn, err
+}
+
+// running is a run under way.
+type running struct {
+	ctx       context.Context //nolint:containedctx // handed through net/http, which offers no other way
+	keepAlive bool
+}
+
 // httpCollector is http with its configuration.
 type httpCollector struct {
 	req     *http.Request
@@ -182,6 +224,8 @@ type httpCollector struct {
 	expect  []statusRange
 	implied bool // expect is the default, not the author's
 	maxBody int64
+	follow  int // redirects
+	keep    bool
 	client  *http.Client
 }
 
@@ -235,7 +279,7 @@ func (t *times) connect() {
 	if t.marks[markDNSDone].IsZero() {
 		t.marks[markDNSDone] = now
 	}
-	t.marks[markConnect] = now
+	t.marks[markConnect], t.marks[markConnectDone] = now, time.Time{} // the address before it has failed
 }
 
 // phases lists what took how long, and what was under way at the end.
@@ -251,7 +295,7 @@ func (t *times) phases(end time.Time) (list []core.Phase, doing string) {
 		if to.IsZero() {
 			to = end
 		}
-		list = append(list, core.Phase{Name: name, Start: from.Sub(t.begin), Took: to.Sub(from)})
+		list = append(list, core.Phase{Name: name, Start: from.Sub(t.begin), Took: max(0, to.Sub(from))}) // a server may answer before it was sent all
 	}
 	if !m[markDNSDone].IsZero() || m[markConnect].IsZero() && m[markWrote].IsZero() {
 		add("dns", m[markDNS], m[markDNSDone])
@@ -281,7 +325,9 @@ func doingWords(phase string) string {
 // Collect asks once.
 func (h *httpCollector) Collect(ctx context.Context, _ core.RunContext) core.Result {
 	t := &times{begin: time.Now()}
-	req := h.req.Clone(httptrace.WithClientTrace(ctx, t.trace()))
+	run, end := context.WithCancel(httptrace.WithClientTrace(ctx, t.trace()))
+	defer end() // nothing that the run began outlives it
+	req := h.req.Clone(context.WithValue(run, runKey{}, running{run, h.keep}))
 	if h.body != "" {
 		req.Body = io.NopCloser(strings.NewReader(h.body))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(h.body)), nil }
@@ -289,25 +335,36 @@ func (h *httpCollector) Collect(ctx context.Context, _ core.RunContext) core.Res
 	}
 	resp, err := h.client.Do(req)
 	if err != nil {
-		return h.failed(ctx, err, t)
+		return failed(ctx, err, asked(req.URL, err), t)
 	}
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, h.maxBody))
-	resp.Body.Close()
 	if err != nil {
-		return h.failed(ctx, err, t)
+		return failed(ctx, err, resp.Request.URL, t)
 	}
 	return h.answered(resp, body, t)
 }
 
-func (h *httpCollector) failed(ctx context.Context, err error, t *times) core.Result {
+// asked is the address that was asked when err happened: after redirects it is
+// not the first.
+func asked(first *url.URL, err error) *url.URL {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		if u, err := url.Parse(e.URL); err == nil && u.Host != "" {
+			return u
+		}
+	}
+	return first
+}
+
+func failed(ctx context.Context, err error, at *url.URL, t *times) core.Result {
 	end := time.Now()
 	phases, doing := t.phases(end)
 	r := core.Result{Latency: end.Sub(t.begin), Phases: phases}
 	r.Outcome, r.Why = tlsFailure(err)
 	if r.Why.IsZero() {
-		address := h.req.URL.Host
-		if h.req.URL.Port() == "" {
-			address = net.JoinHostPort(h.req.URL.Hostname(), map[string]string{"http": "80", "https": "443"}[h.req.URL.Scheme])
+		address := at.Host
+		if at.Port() == "" {
+			address = net.JoinHostPort(at.Hostname(), map[string]string{"http": "80", "https": "443"}[at.Scheme])
 		}
 		r.Outcome, r.Why = failure(ctx, err, doingWords(doing), address, r.Latency)
 	}
@@ -379,14 +436,27 @@ func (h *httpCollector) answered(resp *http.Response, body []byte, t *times) cor
 			r.Samples["cert_days"] = float64(int(days*10)) / 10
 		}
 	}
-	if !matches(h.expect, resp.StatusCode) {
+	endless := h.implied && h.follow > 0 && isRedirect(resp)
+	if endless || !matches(h.expect, resp.StatusCode) {
 		r.Outcome = core.Fail
 		r.Why = core.Because("status", "HTTP {status}", "status", strconv.Itoa(resp.StatusCode))
+		if endless {
+			r.Why = core.Because("status", "HTTP {status}, still a redirect after {follow}", "status", strconv.Itoa(resp.StatusCode), "follow", strconv.Itoa(h.follow))
+		}
 		if h.implied {
 			r.Why.Code, r.Why.Args["sample"] = core.CodeImplied, "status"
 		}
 	}
 	return r
+}
+
+// isRedirect reports an answer that sends elsewhere.
+func isRedirect(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return resp.Header.Get("Location") != ""
+	}
+	return false
 }
 
 func text(body []byte) string {
@@ -428,7 +498,7 @@ func parseStatuses(list string) ([]statusRange, error) {
 	var out []statusRange
 	for item := range strings.SplitSeq(list, ",") {
 		item = strings.TrimSpace(item)
-		if class, ok := strings.CutSuffix(item, "xx"); ok && len(class) == 1 {
+		if class, ok := strings.CutSuffix(item, "xx"); ok && len(class) == 1 && class[0] >= '1' && class[0] <= '5' {
 			n := int(class[0]-'0') * 100
 			out = append(out, statusRange{n, n + 99})
 			continue

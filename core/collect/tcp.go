@@ -38,7 +38,7 @@ func (*tcpKind) info() core.CollectorInfo {
 		Samples: []core.SampleDecl{{Name: "connect_ms", Type: core.NumberSample, Unit: "ms", Doc: "time to connect, the look-up of the host included"}},
 		Facts: []core.SampleDecl{
 			{Name: "latency", Type: core.DurationSample, Doc: "from the beginning to the end of the exchange"},
-			{Name: "answer", Type: core.StringSample, Doc: "what the server sent, at most 64 KiB; empty unless send or expect is given"},
+			{Name: "answer", Type: core.StringSample, Doc: "what the server sent, at most 64 KiB; empty unless expect is given"},
 		},
 	}
 }
@@ -96,6 +96,9 @@ func (c *tcpCollector) Collect(ctx context.Context, _ core.RunContext) core.Resu
 	if c.Expect != "" && !bytes.Contains(answer, []byte(c.Expect)) {
 		r.Outcome = core.Fail
 		r.Why = core.Because("answer", "the server sent {bytes} bytes and closed without the expected text", "bytes", strconv.Itoa(len(answer)))
+		if len(answer) == tcpAnswerCap {
+			r.Why = core.Because("answer", "the expected text is not in the first {bytes} bytes that the server sent", "bytes", strconv.Itoa(len(answer)))
+		}
 		r.Summary = r.Why.Text
 	}
 	return r
@@ -113,7 +116,7 @@ func (c *tcpCollector) talk(conn net.Conn) (answer []byte, doing string, err err
 	}
 	buf := make([]byte, 4096)
 	for len(answer) < tcpAnswerCap && !bytes.Contains(answer, []byte(c.Expect)) {
-		n, err := conn.Read(buf)
+		n, err := conn.Read(buf[:min(len(buf), tcpAnswerCap-len(answer))])
 		answer = append(answer, buf[:n]...)
 		if errors.Is(err, io.EOF) {
 			break

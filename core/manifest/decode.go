@@ -132,7 +132,7 @@ func (d *decoder) scalar(n *node, path string, v reflect.Value) {
 		d.wrong(n, path, "type", "must be "+wanted(v)+", not "+n.describe(), "")
 		return
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if err := u.UnmarshalText([]byte(n.text)); err != nil {
 			d.wrong(n, path, "value", err.Error(), d.unitFix(n, v))
 		}
@@ -187,14 +187,14 @@ func (*decoder) number(v reflect.Value, f float64, i int64) bool {
 }
 
 func (*decoder) unitFix(n *node, v reflect.Value) string {
-	if _, ok := v.Interface().(core.Duration); ok && n.kind == intKind {
+	if _, ok := reflect.TypeAssert[core.Duration](v); ok && n.kind == intKind {
 		return "write a unit, for example " + n.text + "s"
 	}
 	return ""
 }
 
 func wanted(v reflect.Value) string {
-	if _, ok := v.Interface().(core.Duration); ok {
+	if _, ok := reflect.TypeAssert[core.Duration](v); ok {
 		return "a duration such as 30s"
 	}
 	switch v.Kind() {

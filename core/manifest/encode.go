@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/tocsin-io/tocsin/core"
 )
 
@@ -23,52 +21,56 @@ func Encode(objects ...any) ([]byte, error) {
 		if _, ok := kinds()[kind]; !ok {
 			return nil, fmt.Errorf("write a manifest: %T is not an object", object)
 		}
-		meta := yaml.MapSlice{{Key: "name", Value: v.FieldByName("ID").String()}}
+		meta := pairs{{"name", v.FieldByName("ID").String()}}
 		if title := v.FieldByName("Name").String(); title != "" {
-			meta = append(meta, yaml.MapItem{Key: "title", Value: title})
+			meta = append(meta, pair{"title", title})
 		}
 		if labels := v.FieldByName("Labels"); labels.IsValid() && labels.Len() > 0 {
-			meta = append(meta, yaml.MapItem{Key: "labels", Value: plain(labels)})
+			meta = append(meta, pair{"labels", plain(labels)})
 		}
-		doc := yaml.MapSlice{{Key: "apiVersion", Value: APIVersion}, {Key: "kind", Value: kind}, {Key: "metadata", Value: meta}}
+		doc := pairs{{"apiVersion", APIVersion}, {"kind", kind}, {"metadata", meta}}
 		if spec := fields(v, identity()); len(spec) > 0 {
-			doc = append(doc, yaml.MapItem{Key: "spec", Value: spec})
-		}
-		text, err := yaml.MarshalWithOptions(doc, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
-		if err != nil {
-			return nil, fmt.Errorf("write %s %s: %w", kind, v.FieldByName("ID"), err)
+			doc = append(doc, pair{"spec", spec})
 		}
 		if i > 0 {
 			out = append(out, "---\n"...)
 		}
-		out = append(out, text...)
+		out = doc.write(out, 0)
 	}
 	return out, nil
 }
 
+// pairs is a mapping in the order in which it is written.
+type pairs []pair
+
+type pair struct {
+	key   string
+	value any // nil, string, bool, int64, uint64, float64, []any or pairs
+}
+
 // fields are the fields of a struct that are not zero, in their order.
-func fields(v reflect.Value, not []string) yaml.MapSlice {
-	var out yaml.MapSlice
+func fields(v reflect.Value, not []string) pairs {
+	var out pairs
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		if name == "" || name == "-" || slices.Contains(not, name) || v.Field(i).IsZero() {
 			continue
 		}
-		out = append(out, yaml.MapItem{Key: name, Value: plain(v.Field(i))})
+		out = append(out, pair{name, plain(v.Field(i))})
 	}
 	return out
 }
 
-// plain is v as the values that the YAML library writes in the right order.
+// plain is v as a value of a pair.
 func plain(v reflect.Value) any {
 	switch x := v.Interface().(type) {
 	case core.Step:
-		var with any = yaml.MapSlice{}
+		var with any = pairs{}
 		if len(x.With) > 0 {
 			with = plain(v.FieldByName("With"))
 		}
 		out := fields(v, []string{"action", "with", "timeout", "retry", "continue_on_error"})
-		out = append(out, yaml.MapItem{Key: x.Action, Value: with})
+		out = append(out, pair{x.Action, with})
 		return append(out, fields(v, []string{"id", "if", "action", "with"})...)
 	case core.Trigger:
 		if x == (core.Trigger{Event: x.Event}) {
@@ -76,7 +78,7 @@ func plain(v reflect.Value) any {
 		}
 	case core.Selector:
 		if x.Match == "" {
-			return x.Names
+			return plain(v.FieldByName("Names"))
 		}
 	case []core.Trigger:
 		if len(x) == 1 {
@@ -94,9 +96,10 @@ func plain(v reflect.Value) any {
 	case reflect.Struct:
 		return fields(v, nil)
 	case reflect.Map:
-		out := yaml.MapSlice{}
-		for _, key := range slices.Sorted(maps.Keys(stringKeys(v))) {
-			out = append(out, yaml.MapItem{Key: key, Value: plain(stringKeys(v)[key])})
+		values := stringKeys(v)
+		out := pairs{}
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			out = append(out, pair{key, plain(values[key])})
 		}
 		return out
 	case reflect.Slice:
@@ -110,8 +113,18 @@ func plain(v reflect.Value) any {
 			return nil
 		}
 		return plain(v.Elem())
+	case reflect.String:
+		return v.String()
+	case reflect.Bool:
+		return v.Bool()
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return v.Int()
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return v.Uint()
+	case reflect.Float32, reflect.Float64:
+		return v.Float()
 	default:
-		return v.Interface()
+		return fmt.Sprint(v.Interface())
 	}
 }
 

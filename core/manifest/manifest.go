@@ -4,11 +4,14 @@
 // Every mistake is reported with its line and column, as many as can be found
 // at once: what is wrong, where, and how to mend it. Nothing is guessed: an
 // unknown field, a value of the wrong type and a key that stands twice are
-// errors. Aliases are followed, within bounds, so that a small file cannot grow
-// into a large one.
+// errors. Aliases and merge keys (<<) are followed, within bounds, so that a
+// small file cannot grow into a large one. The time that reading takes is
+// bounded too, whatever is in the file: it has at most 4 MiB, each
+// document at most 30,000 tokens and 64 levels.
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -21,9 +24,10 @@ import (
 const APIVersion = "tocsin/v1"
 
 const (
-	maxSource = 4 << 20   // bytes
-	maxNodes  = 1_000_000 // after aliases are followed
-	maxDepth  = 64
+	maxSource   = 4 << 20 // bytes
+	maxNodes    = 500_000 // after aliases are followed
+	maxDepth    = 64
+	maxProblems = 100 // that are reported; more help nobody
 )
 
 // Item is one object of a file, and where its parts stand.
@@ -49,7 +53,9 @@ func (it Item) Locate(p core.Problem) core.Problem {
 		p.Path = "metadata.name"
 	case path == "name":
 		p.Path = "metadata.title"
-	case strings.HasPrefix(path, "labels"), strings.HasPrefix(path, "metadata."), strings.HasPrefix(path, "spec."):
+	case path == "labels", strings.HasPrefix(path, "labels."):
+		p.Path = "metadata." + path
+	case path == "metadata", strings.HasPrefix(path, "metadata."), path == "spec", strings.HasPrefix(path, "spec."):
 	case path != "":
 		p.Path = "spec." + path
 	}
@@ -109,16 +115,24 @@ func Decode(file string, src []byte) ([]Item, core.Problems) {
 		}
 		key := it.Kind + " " + it.ID
 		if line, twice := first[key]; twice {
-			problems = append(problems, core.Problem{File: file, Line: it.Line, Column: 1, Code: "duplicate",
-				Message: fmt.Sprintf("%s %q stands twice, first on line %d", it.Kind, it.ID, line), Fix: "rename or remove one"})
+			problems = append(problems, core.Problem{
+				File: file, Line: it.Line, Column: 1, Code: "duplicate",
+				Message: fmt.Sprintf("%s %q stands twice, first on line %d", it.Kind, it.ID, line), Fix: "rename or remove one",
+			})
 			continue
 		}
 		first[key] = it.Line
 		items = append(items, it)
 	}
 	if len(problems) == 0 && len(items) == 0 {
-		problems = append(problems, core.Problem{File: file, Code: "empty", Message: "there is no document in it",
-			Fix: "begin with apiVersion: " + APIVersion + " and kind: System, Check or Rule"})
+		problems = append(problems, core.Problem{
+			File: file, Code: "empty", Message: "there is no document in it",
+			Fix: "begin with apiVersion: " + APIVersion + " and kind: System, Check or Rule",
+		})
+	}
+	slices.SortStableFunc(problems, func(a, b core.Problem) int { return cmp.Compare(a.Line, b.Line) })
+	if more := len(problems) - maxProblems; more > 0 {
+		problems = append(problems[:maxProblems:maxProblems], core.Problem{File: file, Code: "more", Message: fmt.Sprintf("and %d more", more)})
 	}
 	return items, problems
 }
@@ -261,7 +275,7 @@ func (d *decoder) step(n *node, path string, v reflect.Value) {
 	var actions []int
 	for i, key := range n.keys {
 		if slices.Contains(reserved(), key.text) {
-			rest.keys, rest.values = append(rest.keys, key), append(rest.values, n.values[i])
+			rest.add(key, n.values[i])
 			continue
 		}
 		actions = append(actions, i)
@@ -297,6 +311,10 @@ func (d *decoder) trigger(n *node, path string, v reflect.Value) {
 func (d *decoder) selector(n *node, path string, v reflect.Value) {
 	if n.kind == listKind {
 		d.value(n, path, v.FieldByName("Names"))
+		return
+	}
+	if n.kind != mapKind {
+		d.wrong(n, path, "type", "must be a list of names or {match: ...}, not "+n.describe(), "")
 		return
 	}
 	d.structure(n, path, v, nil)

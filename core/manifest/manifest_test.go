@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -94,7 +95,7 @@ func TestDecode(t *testing.T) {
 			ID: "api-health", Labels: map[string]string{"team": "core"}, Systems: core.Selector{Match: `system.tags.tier == "1"`},
 			Every: core.Duration(30 * time.Second), Timeout: core.Duration(10 * time.Second),
 			Collect: []core.Collect{{
-				ID: "front", Use: "http", With: map[string]any{"url": "https://${system.tags.host}/healthz", "follow": uint64(3)},
+				ID: "front", Use: "http", With: map[string]any{"url": "https://${system.tags.host}/healthz", "follow": int64(3)},
 				Assert: []string{"status == 200", `latency < duration("500ms")`}, Warn: []string{`latency < duration("100ms")`},
 			}},
 			Policy: core.Policy{Mode: core.Consecutive, Healthy: 1, Degraded: 2, Unhealthy: 5, StaleAfter: &zero},
@@ -122,7 +123,6 @@ func TestDecode(t *testing.T) {
 			Starts: time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC), Ends: time.Date(2026, 11, 24, 23, 0, 0, 0, time.UTC),
 		},
 	}
-	want[1].(*core.Check).Collect[0].With["follow"] = int64(3)
 	for i := range want {
 		if !reflect.DeepEqual(got[i], want[i]) {
 			t.Errorf("document %d is\n%#v, want\n%#v", i, got[i], want[i])
@@ -176,6 +176,12 @@ func TestProblems(t *testing.T) {
 		{"refire", rule("  gate: {window: {refire: sometimes}}\n"), `f.yaml:5:27: spec.gate.window.refire: "sometimes" is not a refire; write never, every or a duration such as 15m`},
 		{"health", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a, labels: {x: y}}\n", "f.yaml:3:30: metadata.labels: a System has no labels; a System has tags, in its spec"},
 		{"duplicate", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\n---\napiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\n", `f.yaml:5:1: System "a" stands twice, first on line 1; rename or remove one`},
+		{"selector", check("  systems: web\n"), `f.yaml:5:12: spec.systems: must be a list of names or {match: ...}, not the text "web"`},
+		{"alias as a key", check("  zone: &z every\n  *z : 1m\n"), "f.yaml:6:3: a key must be plain text; write the key out, without ?, tag, anchor or alias"},
+		{"tag", check("  zone: !!str 5\n"), `f.yaml:5:9: "!!str" is not supported here; write a plain value`},
+		{"merge of text", check("  <<: text\n"), "f.yaml:5:3: << must name a mapping, or a list of mappings"},
+		{"after wide letters", "apiVersion: tocsin/v1\nkind: System\nmetadata: {title: Größe 日本 😀, nam: a}\n", `f.yaml:3:31: metadata.nam: unknown field "nam"; there are name, title, labels; did you mean name?`},
+		{"syntax in the second", "apiVersion: tocsin/v1\nkind: Sistem\nmetadata: {name: a}\n---\na: [\n", `f.yaml:2:7: kind: "Sistem" is not a kind; there are System, Check, Rule, Maintenance, Silence; did you mean System?` + "\nf.yaml:5:4: sequence end token ']' not found"},
 		{"alias", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec: *nowhere\n", "f.yaml:4:7: there is no anchor &nowhere before this alias"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -190,7 +196,7 @@ func TestProblems(t *testing.T) {
 // TestBomb proves that aliases cannot multiply without end.
 func TestBomb(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	b.WriteString("apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec:\n  a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]\n")
 	for i := 1; i < 10; i++ {
 		b.WriteString("  a" + string(rune('0'+i)) + ": &a" + string(rune('0'+i)) + " [")
 		b.WriteString(strings.TrimSuffix(strings.Repeat("*a"+string(rune('0'+i-1))+", ", 10), ", "))
@@ -214,6 +220,128 @@ func TestBomb(t *testing.T) {
 	}
 }
 
+// TestHostile proves that what would keep the parser busy for hours, or
+// overflow its stack, is refused in good time.
+func TestHostile(t *testing.T) {
+	many := func(format string) string {
+		var b strings.Builder
+		for i := range 30_000 {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	for _, tt := range []struct{ name, src, want string }{
+		{"brackets", strings.Repeat("[", 1000), "1:65: is too deep"},
+		{"braces", strings.Repeat("{a: ", 1000), "is too deep"},
+		{"brackets in a list", "- " + strings.Repeat("[", 64), "is too deep"},
+		{"dashes", strings.Repeat("- ", 1000), "is too deep"},
+		{"questions", strings.Repeat("? ", 1000), "is too deep"},
+		{"colons", strings.Repeat("a: ", 1000), "is too deep"},
+		{"brackets without end", strings.Repeat("[", 1<<20), "too large"},
+		{"tags", strings.Repeat("!!a ", 1<<18), "too large"},
+		{"anchors", strings.Repeat("&a ", 1<<18), "too large"},
+		{"keys", many("k%d: v\n"), "too large"},
+		{"keys in braces", "{" + many("k%d: v,") + "}", "too large"},
+		{"items", strings.Repeat("- a\n", 1<<17), "too large"},
+		{"documents", many("---\na%d: b\n"), "more"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			begin := time.Now()
+			_, problems := manifest.Decode("f", []byte(tt.src))
+			if took := time.Since(begin); took > 20*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if !strings.Contains(problems.Error(), tt.want) || len(problems) > 101 {
+				t.Errorf("%d problems, the first %.200q, want %q", len(problems), problems.Error(), tt.want)
+			}
+		})
+	}
+	flat := "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec:\n  tags:\n"
+	for i := range 200 { // longer and longer keys are no deeper
+		flat += "    " + strings.Repeat("k", i+1) + ": v\n"
+	}
+	if got := objects(t, flat); len(got[0].(*core.System).Tags) != 200 {
+		t.Errorf("got %d tags, want 200", len(got[0].(*core.System).Tags))
+	}
+}
+
+// TestMerge proves that merge keys bring in what is not written out, wherever
+// they stand, and that a list of mappings is taken in its order.
+func TestMerge(t *testing.T) {
+	got := objects(t, `apiVersion: tocsin/v1
+kind: Check
+metadata: {name: c}
+spec:
+  collect:
+    - &one {use: http, with: &with {url: "https://a", follow: 1}}
+    - {<<: *one, use: tcp}
+    - use: tcp
+      with:
+        <<: [{follow: 2}, *with]
+        method: HEAD
+`)
+	want := []core.Collect{
+		{Use: "http", With: map[string]any{"url": "https://a", "follow": int64(1)}},
+		{Use: "tcp", With: map[string]any{"url": "https://a", "follow": int64(1)}},
+		{Use: "tcp", With: map[string]any{"url": "https://a", "follow": int64(2), "method": "HEAD"}},
+	}
+	if steps := got[0].(*core.Check).Collect; !reflect.DeepEqual(steps, want) {
+		t.Errorf("got\n%#v, want\n%#v", steps, want)
+	}
+}
+
+// TestDocuments proves that documents are told apart however they are written.
+func TestDocuments(t *testing.T) {
+	const doc = "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: NAME}\n"
+	a, b := strings.Replace(doc, "NAME", "a", 1), strings.Replace(doc, "NAME", "b", 1)
+	for _, src := range []string{
+		a + "---\n" + b,
+		"---\n" + a + "---\n" + b + "---\n",
+		"# one\n---\n# two\n" + a + "...\n---\n" + b + "...\n",
+		"%YAML 1.2\n---\n" + a + "...\n%YAML 1.2\n---\n" + b,
+		"---\n---\n" + a + "--- # next\n" + b + "\n---\n# nothing\n",
+		strings.ReplaceAll(a+"---\n"+b, "\n", "\r\n"),
+	} {
+		items, problems := manifest.Decode("f", []byte(src))
+		if len(problems) > 0 || len(items) != 2 || items[0].ID != "a" || items[1].ID != "b" {
+			t.Errorf("got %d items and %v of\n%s", len(items), problems, src)
+		}
+	}
+}
+
+// TestExact proves that any text, as a value and as a key, and any number is
+// written so that it reads back as it was.
+func TestExact(t *testing.T) {
+	values := []any{
+		1.0, 1e20, 1e300, 1e-9, -0.5, 0.1, 1e8, int64(-1), int64(1) << 62, true, nil,
+		[]any{},
+		map[string]any{},
+		[]any{[]any{int64(1), []any{"x", "y"}}, []any{}},
+		[]any{map[string]any{"a": int64(1), "b": []any{"x"}}, map[string]any{}},
+	}
+	texts := []string{
+		"", " ", "1", "true", "Yes", "null", "~", "0x10", "1e3", ".inf", "2026-01-01", ": ", "a: b", "a:", "- a", "-", "? a", "\t", "\ta", "a\t",
+		" a", "a ", "a\nb", "a\nb\n", "a\n\nb\n\n\n", "\na", "\n", " a\nb", "a \nb", "a\r\nb", "PING\r\n", "#x", "a #x", "a\n#x\nb", "'", "\"",
+		"a'b\"c", "[a", "{a", "*a", "&a", "!a", "|", "%a", "@a", "a\n---\nb", "---\na", "\u2028", "\ufeff", "\u0085", "日本語: x", "\x00", "\x1b[31m",
+		"\\", "\\n", "<<", "${x}", "010", "1_000", "a:\n  b", "  a\n b", "x\n\ty", "a\n ", "=", "\x7f", "\u00a0", "😀", "\U000e0001",
+	}
+	for _, s := range texts {
+		values = append(values, s, map[string]any{s: map[string]any{"in": s}, "other": []any{s, s}})
+	}
+	for _, x := range values {
+		want := &core.Check{ID: "c", Collect: []core.Collect{{With: map[string]any{"x": x}}}}
+		text, err := manifest.Encode(want)
+		if err != nil {
+			t.Errorf("encode %#v: %v", x, err)
+			continue
+		}
+		items, problems := manifest.Decode("f", text)
+		if len(problems) > 0 || !reflect.DeepEqual(items[0].Object, want) {
+			t.Errorf("%#v was written as\n%s which reads back with these problems: %v", x, text, problems)
+		}
+	}
+}
+
 func TestLocate(t *testing.T) {
 	items, problems := manifest.Decode("all.yaml", []byte(whole))
 	if len(problems) > 0 {
@@ -230,6 +358,10 @@ func TestLocate(t *testing.T) {
 		{2, "gate.window.count", 38, 21},
 		{2, "do[0].with.body.system", 43, 61},
 		{0, "id", 4, 18},
+		{1, "labels.team", 14, 18},
+		{1, "labels", 14, 12},
+		{1, "metadata.labels.team", 14, 18},
+		{1, "spec", 15, 1},
 	} {
 		got := items[tt.item].Locate(core.Problem{Path: tt.path})
 		if got.File != "all.yaml" || got.Line != tt.line || got.Column != tt.column {
@@ -255,8 +387,14 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("encode what was decoded: %v", err)
 		}
-		if _, problems := manifest.Decode("again", text); len(problems) > 0 {
+		again, problems := manifest.Decode("again", text)
+		if len(problems) > 0 || len(again) != len(items) {
 			t.Fatalf("decode what was encoded: %v\n%s", problems, text)
+		}
+		for i := range items {
+			if !reflect.DeepEqual(again[i].Object, items[i].Object) {
+				t.Fatalf("what was encoded reads back differently:\n%#v\n%#v\n%s", items[i].Object, again[i].Object, text)
+			}
 		}
 	})
 }

@@ -1,12 +1,9 @@
 package manifest
 
 import (
-	"errors"
 	"fmt"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/tocsin-io/tocsin/core"
@@ -31,19 +28,27 @@ type node struct {
 	text         string // as written; of a string its value
 	value        any    // of a bool, an integer (int64 or uint64) or a float
 	keys         []*node
-	values       []*node // of a map and of a list
+	values       []*node        // of a map and of a list
+	places       map[string]int // of a map: place of each key
 }
 
 func (n *node) child(key string) *node {
 	if n == nil {
 		return nil
 	}
-	for i, k := range n.keys {
-		if k.text == key {
-			return n.values[i]
-		}
+	if i, ok := n.places[key]; ok {
+		return n.values[i]
 	}
 	return nil
+}
+
+// add puts a pair into a map.
+func (n *node) add(key, value *node) {
+	if n.places == nil {
+		n.places = map[string]int{}
+	}
+	n.places[key.text] = len(n.keys)
+	n.keys, n.values = append(n.keys, key), append(n.values, value)
 }
 
 func (n *node) describe() string {
@@ -74,54 +79,25 @@ type grower struct {
 
 // parse reads all documents of src. Empty documents are passed over.
 func parse(file string, src []byte) ([]*node, core.Problems) {
-	if len(src) > maxSource {
-		return nil, core.Problems{{File: file, Code: "size", Message: fmt.Sprintf("has %d bytes, the most is %d", len(src), maxSource)}}
-	}
-	tree, problems := safely(file, src)
-	if len(problems) > 0 {
-		return nil, problems
-	}
+	trees, problems := syntax(file, src)
 	g := &grower{file: file, open: map[string]bool{}}
 	var docs []*node
-	for _, doc := range tree.Docs {
-		if doc.Body == nil || doc.Body.Type() == ast.NullType || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.DirectiveType {
-			continue
-		}
-		g.anchors = map[string]ast.Node{}
-		if n := g.grow(doc.Body, 0); n != nil && !g.full {
-			docs = append(docs, n)
-		}
-	}
-	return docs, g.problems
-}
-
-// safely parses; a parser that panics on hostile input has found it invalid.
-func safely(file string, src []byte) (tree *ast.File, problems core.Problems) {
-	defer func() {
-		if r := recover(); r != nil {
-			problems = core.Problems{{File: file, Code: "syntax", Message: "this is not valid YAML"}}
-		}
-	}()
-	tree, err := parser.ParseBytes(src, 0)
-	if err == nil {
-		return tree, nil
-	}
-	p := core.Problem{File: file, Code: "syntax", Message: err.Error()}
-	if e, ok := errors.AsType[yaml.Error](err); ok {
-		p.Message = e.GetMessage()
-		if t := e.GetToken(); t != nil && t.Position != nil {
-			p.Line, p.Column = t.Position.Line, t.Position.Column
+	for _, tree := range trees {
+		for _, doc := range tree.Docs {
+			if doc.Body == nil || doc.Body.Type() == ast.NullType || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.DirectiveType {
+				continue
+			}
+			g.anchors = map[string]ast.Node{}
+			if n := g.grow(doc.Body, 0); n != nil && !g.full {
+				docs = append(docs, n)
+			}
 		}
 	}
-	return nil, core.Problems{p}
+	return docs, append(g.problems, problems...)
 }
 
 func (g *grower) wrong(t *token.Token, code, message, fix string) {
-	p := core.Problem{File: g.file, Code: code, Message: message, Fix: fix}
-	if t != nil && t.Position != nil {
-		p.Line, p.Column = t.Position.Line, t.Position.Column
-	}
-	g.problems = append(g.problems, p)
+	g.problems = append(g.problems, positioned(core.Problem{File: g.file, Code: code, Message: message, Fix: fix}, t))
 }
 
 func (g *grower) grow(from ast.Node, depth int) *node {
@@ -156,15 +132,9 @@ func (g *grower) grow(from ast.Node, depth int) *node {
 			n.values = append(n.values, g.grow(item, depth+1))
 		}
 	case *ast.MappingNode:
-		n.kind = mapKind
-		for _, pair := range v.Values {
-			g.pair(n, pair, depth)
-		}
-		n.begin()
+		g.mapping(n, v.Values, depth)
 	case *ast.MappingValueNode:
-		n.kind = mapKind
-		g.pair(n, v, depth)
-		n.begin()
+		g.mapping(n, []*ast.MappingValueNode{v}, depth)
 	case *ast.AnchorNode:
 		g.anchors[v.Name.GetToken().Value] = v.Value
 		return g.grow(v.Value, depth+1)
@@ -177,10 +147,25 @@ func (g *grower) grow(from ast.Node, depth int) *node {
 	return n
 }
 
-// begin places a mapping at its first key, which is where people look.
-func (n *node) begin() {
-	if len(n.keys) > 0 {
-		n.line, n.column = n.keys[0].line, n.keys[0].column
+// mapping fills n with pairs, which it places at the first of them, where
+// people look. What merge keys (<<) bring in comes last: a pair that is
+// written out wins, wherever it stands.
+func (g *grower) mapping(n *node, pairs []*ast.MappingValueNode, depth int) {
+	n.kind = mapKind
+	if len(pairs) > 0 {
+		if t := pairs[0].Key.GetToken(); t != nil && t.Position != nil {
+			n.line, n.column = t.Position.Line, t.Position.Column
+		}
+	}
+	for _, pair := range pairs {
+		if _, merge := pair.Key.(*ast.MergeKeyNode); !merge {
+			g.pair(n, pair, depth)
+		}
+	}
+	for _, pair := range pairs {
+		if _, merge := pair.Key.(*ast.MergeKeyNode); merge {
+			g.merge(n, g.grow(pair.Value, depth+1), pair.Key.GetToken())
+		}
 	}
 }
 
@@ -201,29 +186,54 @@ func (g *grower) follow(alias *ast.AliasNode, at *node, depth int) *node {
 }
 
 func (g *grower) pair(into *node, pair *ast.MappingValueNode, depth int) {
-	if _, merge := pair.Key.(*ast.MergeKeyNode); merge {
-		g.merge(into, g.grow(pair.Value, depth+1), pair.Key.GetToken())
+	t := pair.Key.GetToken()
+	key := g.key(pair.Key)
+	if key == nil {
+		g.wrong(t, "key", "a key must be plain text", "write the key out, without ?, tag, anchor or alias")
 		return
 	}
-	t := pair.Key.GetToken()
-	key := &node{kind: textKind, line: t.Position.Line, column: t.Position.Column, text: t.Value}
 	if into.child(key.text) != nil {
 		g.wrong(t, "duplicate", fmt.Sprintf("the key %q stands twice", key.text), "remove one")
 		return
 	}
-	into.keys = append(into.keys, key)
-	into.values = append(into.values, g.grow(pair.Value, depth+1))
+	if value := g.grow(pair.Value, depth+1); value != nil {
+		into.add(key, value)
+	}
 }
 
-// merge adds the pairs of a merge key (<<) that are not there yet.
-func (g *grower) merge(into, from *node, t *token.Token) {
-	if from == nil || from.kind != mapKind {
-		g.wrong(t, "merge", "<< must name a mapping", "")
-		return
+// key is the text of a key and its place; nil when it is not plain.
+func (*grower) key(from ast.MapKeyNode) *node {
+	t := from.GetToken()
+	n := &node{kind: textKind, line: t.Position.Line, column: t.Position.Column, text: t.Value}
+	switch v := from.(type) {
+	case *ast.StringNode:
+		n.text = v.Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
+	default:
+		return nil
 	}
-	for i, key := range from.keys {
-		if into.child(key.text) == nil {
-			into.keys, into.values = append(into.keys, key), append(into.values, from.values[i])
+	return n
+}
+
+// merge adds the pairs of what a merge key (<<) names, a mapping or a list of
+// them, that are not there yet.
+func (g *grower) merge(into, from *node, t *token.Token) {
+	if from == nil {
+		return // too large, which was said
+	}
+	sources := []*node{from}
+	if from.kind == listKind {
+		sources = from.values
+	}
+	for _, source := range sources {
+		if source == nil || source.kind != mapKind {
+			g.wrong(t, "merge", "<< must name a mapping, or a list of mappings", "")
+			return
+		}
+		for i, key := range source.keys {
+			if into.child(key.text) == nil {
+				into.add(key, source.values[i])
+			}
 		}
 	}
 }

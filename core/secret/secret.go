@@ -9,13 +9,18 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,13 +45,18 @@ const minMask = 4
 const Masked = "••••••"
 
 // KeyFile reads the key in hex from path, and makes one there, readable by its
-// owner only, when there is none.
+// owner only, when there is none. A key that it made is on disk when it
+// returns: whatever is sealed under it can be opened after a crash.
 func KeyFile(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 	if errors.Is(err, os.ErrNotExist) {
 		key := make([]byte, KeySize)
-		rand.Read(key) //nolint:errcheck // never fails
-		if err := os.WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+		rand.Read(key)
+		err := makeKeyFile(path, hex.EncodeToString(key)+"\n")
+		if errors.Is(err, os.ErrExist) {
+			return KeyFile(path) // another process was quicker
+		}
+		if err != nil {
 			return nil, fmt.Errorf("write the key of secrets: %w", err)
 		}
 		return key, nil
@@ -61,6 +71,29 @@ func KeyFile(path string) ([]byte, error) {
 	return key, nil
 }
 
+// makeKeyFile writes a file that must not be there yet; nobody ever sees it
+// half written.
+func makeKeyFile(path, text string) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir) //nolint:gosec // the directory of the file that the operator names
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
 // Vault keeps secrets in a store. It is safe for concurrent use.
 type Vault struct {
 	aead  cipher.AEAD
@@ -68,6 +101,7 @@ type Vault struct {
 
 	mu    sync.RWMutex
 	known map[string]string // guarded by mu: opened values by name
+	masks map[string]bool   // guarded by mu: every text to mask, also of values that are no more
 }
 
 // New is a Vault over a store, under key.
@@ -76,7 +110,7 @@ func New(key []byte, s store.Secrets) (*Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use the key of secrets: %w", err)
 	}
-	return &Vault{aead: aead, store: s, known: map[string]string{}}, nil
+	return &Vault{aead: aead, store: s, known: map[string]string{}, masks: map[string]bool{}}, nil
 }
 
 // Load opens every stored secret, so that [Vault.Mask] knows their values from
@@ -100,7 +134,8 @@ func (v *Vault) Load(ctx context.Context) error {
 	return nil
 }
 
-// Put seals value and stores it under name.
+// Put seals value and stores it under name. A value that it replaces stays
+// masked until the process ends.
 func (v *Vault) Put(ctx context.Context, name, value, by string, now time.Time) error {
 	if err := core.CheckName(name); err != nil {
 		return err
@@ -109,7 +144,7 @@ func (v *Vault) Put(ctx context.Context, name, value, by string, now time.Time) 
 		return fmt.Errorf("the value of secret %q must have 1 to %d bytes, not %d", name, MaxValue, len(value))
 	}
 	nonce := make([]byte, v.aead.NonceSize(), v.aead.NonceSize()+len(value)+v.aead.Overhead())
-	rand.Read(nonce) //nolint:errcheck // never fails
+	rand.Read(nonce)
 	sealed := v.aead.Seal(nonce, nonce, []byte(value), []byte(name))
 	if err := v.store.PutSecret(ctx, name, sealed, by, now); err != nil {
 		return fmt.Errorf("store secret %q: %w", name, err)
@@ -126,7 +161,6 @@ func (v *Vault) Delete(ctx context.Context, name string) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.known["\x00"+name] = v.known[name] // still masked, no longer found
 	delete(v.known, name)
 	return nil
 }
@@ -146,17 +180,39 @@ func (v *Vault) Value(name string) (string, error) {
 	return value, nil
 }
 
-// Mask replaces every known value in text. Values shorter than 4 bytes are
-// left: they could be any word.
+// Mask replaces every known value in text, as it is and in the forms it takes
+// in URLs and in JSON. Where values overlap or hold each other, all of what any
+// of them covers is replaced. Values shorter than 4 bytes are left: they could
+// be any word.
 func (v *Vault) Mask(text string) string {
+	type span struct{ from, to int }
+	var spans []span
 	v.mu.RLock()
-	defer v.mu.RUnlock()
-	for _, value := range v.known {
-		if len(value) >= minMask && strings.Contains(text, value) {
-			text = strings.ReplaceAll(text, value, Masked)
+	for value := range v.masks {
+		for from := 0; ; {
+			i := strings.Index(text[from:], value)
+			if i < 0 {
+				break
+			}
+			spans = append(spans, span{from + i, from + i + len(value)})
+			from += i + 1 // a value may overlap itself
 		}
 	}
-	return text
+	v.mu.RUnlock()
+	if len(spans) == 0 {
+		return text
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var out strings.Builder
+	done := 0 // of text
+	for i, s := range spans {
+		if i == 0 || s.from >= done {
+			out.WriteString(text[done:s.from] + Masked)
+		}
+		done = max(done, s.to)
+	}
+	out.WriteString(text[done:])
+	return out.String()
 }
 
 func (v *Vault) open(name string, sealed []byte) (string, error) {
@@ -172,7 +228,16 @@ func (v *Vault) open(name string, sealed []byte) (string, error) {
 }
 
 func (v *Vault) remember(name, value string) {
+	forms := []string{value, strings.TrimSpace(value), url.QueryEscape(value), url.PathEscape(value)}
+	if text, err := json.Marshal(value); err == nil {
+		forms = append(forms, string(text[1:len(text)-1]))
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.known[name] = value
+	for _, form := range forms {
+		if len(value) >= minMask && len(form) >= minMask {
+			v.masks[form] = true
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,8 +109,97 @@ func TestWrongKeyAndMoved(t *testing.T) {
 		}
 	}
 	bad := filepath.Join(t.TempDir(), "k")
-	os.WriteFile(bad, []byte("zz"), 0o600)
+	if err := os.WriteFile(bad, []byte("zz"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := secret.KeyFile(bad); err == nil || !strings.Contains(err.Error(), "32 bytes in hex") {
 		t.Errorf("a bad key file: %v", err)
+	}
+}
+
+// TestMask proves that no part of a value is left in text, whichever values
+// there are besides and however it is written.
+func TestMask(t *testing.T) {
+	const m = secret.Masked
+	v := vault(t, filepath.Join(t.TempDir(), "key"), shelf{})
+	for name, value := range map[string]string{
+		"short": "pass", "long": "pass-phrase", "inner": "phra", "left": "abcXYZ", "right": "XYZdef", "tiny": "abc",
+		"odd": "a b/c&\"d\"\n", "self": "xyxyx", "line": "from-a-file\n",
+	} {
+		if err := v.Put(t.Context(), name, value, "ada", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct{ text, want string }{
+		{"", ""},
+		{"nothing here, abc", "nothing here, abc"},
+		{"pass-phrase", m},
+		{"<pass-phrase|pass>", "<" + m + "|" + m + ">"},
+		{"passpass", m + m},
+		{"abcXYZdef.", m + "."},
+		{"xyxyxyx", m},
+		{"GET /?q=a+b%2Fc%26%22d%22%0A&n=1", "GET /?q=" + m + "&n=1"},
+		{"GET /a%20b%2Fc&%22d%22%0A/x", "GET /" + m + "/x"},
+		{`{"v":"a b/c\u0026\"d\"\n"}`, `{"v":"` + m + `"}`},
+		{"Bearer from-a-file", "Bearer " + m},
+	} {
+		for range 10 { // maps have no order
+			if got := v.Mask(tt.text); got != tt.want {
+				t.Errorf("Mask(%q) is %q, want %q", tt.text, got, tt.want)
+				break
+			}
+		}
+	}
+}
+
+// TestReplaced proves that the values a secret had before stay masked.
+func TestReplaced(t *testing.T) {
+	v := vault(t, filepath.Join(t.TempDir(), "key"), shelf{})
+	for _, value := range []string{"first-value", "second-value"} {
+		if err := v.Put(t.Context(), "token", value, "ada", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Delete(t.Context(), "token"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Put(t.Context(), "token", "third-value", "ada", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Mask("first-value second-value third-value"); strings.Contains(got, "value") {
+		t.Errorf("masked: %q", got)
+	}
+	if value, err := v.Value("token"); err != nil || value != "third-value" {
+		t.Errorf("the value is %q, %v", value, err)
+	}
+}
+
+// TestKeyFileRace proves that processes that begin at once end up with one key,
+// and leave nothing else behind.
+func TestKeyFileRace(t *testing.T) {
+	dir := t.TempDir()
+	keys := make([][]byte, 8)
+	var wait sync.WaitGroup
+	for i := range keys {
+		wait.Go(func() {
+			key, err := secret.KeyFile(filepath.Join(dir, "key"))
+			if err != nil {
+				t.Error(err)
+			}
+			keys[i] = key
+		})
+	}
+	wait.Wait()
+	want, err := secret.KeyFile(filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if !bytes.Equal(key, want) {
+			t.Error("two keys were given out")
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("the directory holds %v, %v", entries, err)
 	}
 }

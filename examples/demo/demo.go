@@ -80,14 +80,14 @@ func services() []string {
 // New listens on free loopback ports. Recommender begins flaky, so that there
 // is something to see; the others are up.
 func New() (*Shop, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
+	listener, err := net.ListenTCP("tcp", loopback)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the demo: %w", err)
 	}
-	database, err := net.Listen("tcp", "127.0.0.1:0")
+	database, err := net.ListenTCP("tcp", loopback)
 	if err != nil {
-		listener.Close()
-		return nil, fmt.Errorf("listen for the demo database: %w", err)
+		return nil, errors.Join(fmt.Errorf("listen for the demo database: %w", err), listener.Close())
 	}
 	s := &Shop{listener: listener, database: database, began: time.Now(), modes: map[string]Mode{}, hits: map[string]int{}}
 	for _, name := range services() {
@@ -141,26 +141,28 @@ func (s *Shop) Targets() []Target {
 func (s *Shop) Received() []Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.received)
+	return append([]Received{}, s.received...) // not nil: an empty list in JSON
 }
 
-// Run serves until ctx ends.
+// Run serves until ctx ends, and returns when nothing of it runs any more.
 func (s *Shop) Run(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() {
-		server.Close()
-		s.database.Close()
-	})
-	defer stop()
 	var wait sync.WaitGroup
-	wait.Go(func() { s.serveDatabase(ctx) })
+	wait.Go(func() { s.serveDatabase(ctx, &wait) })
+	var closed error
+	wait.Go(func() {
+		<-ctx.Done()
+		closed = errors.Join(server.Close(), s.database.Close())
+	})
 	err := server.Serve(s.listener)
-	s.database.Close()
+	end()
 	wait.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+		return closed
 	}
-	return err
+	return errors.Join(err, closed)
 }
 
 func (s *Shop) handler() http.Handler {
@@ -171,7 +173,8 @@ func (s *Shop) handler() http.Handler {
 	mux.HandleFunc("POST /{service}/{mode}", s.serveSet)
 	mux.HandleFunc("POST /hook", s.serveHook)
 	mux.HandleFunc("GET /hook", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Received()) })
-	return mux
+	// Whoever browses elsewhere meanwhile does not break the shop.
+	return http.NewCrossOriginProtection().Handler(mux)
 }
 
 // now is how a target behaves at this moment.
@@ -227,11 +230,8 @@ func (s *Shop) serveDepth(w http.ResponseWriter, r *http.Request) {
 
 func (s *Shop) serveSet(w http.ResponseWriter, r *http.Request) {
 	mode := Mode(r.PathValue("mode"))
-	switch mode {
-	case "break":
-		mode = Down
-	case "mend":
-		mode = Up
+	if alias, ok := map[Mode]Mode{"break": Down, "mend": Up}[mode]; ok {
+		mode = alias
 	}
 	if err := s.Set(r.PathValue("service"), mode); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -241,7 +241,8 @@ func (s *Shop) serveSet(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	fmt.Fprintf(w, "%s is %s\n", r.PathValue("service"), mode)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "%s is %s\n", r.PathValue("service"), mode) //nolint:gosec // plain text, and both are names that Set knows
 }
 
 func (s *Shop) serveHook(w http.ResponseWriter, r *http.Request) {
@@ -270,28 +271,29 @@ func (s *Shop) serveIndex(w http.ResponseWriter, _ *http.Request) {
 
 // serveDatabase greets whoever connects, or hangs up without a word when it is
 // down.
-func (s *Shop) serveDatabase(ctx context.Context) {
+func (s *Shop) serveDatabase(ctx context.Context, wait *sync.WaitGroup) {
 	for {
 		conn, err := s.database.Accept()
 		if err != nil {
 			return
 		}
 		mode, _ := s.now("database")
-		go func() {
-			defer conn.Close()
-			switch mode {
-			case Down:
-				return
-			case Slow:
-				select {
-				case <-ctx.Done():
-				case <-time.After(700 * time.Millisecond):
-				}
-			case Up, Flaky:
-			}
-			io.WriteString(conn, "READY\n") //nolint:errcheck,gosec // whoever hung up does not need it
-		}()
+		wait.Go(func() { greet(ctx, conn, mode) })
 	}
+}
+
+func greet(ctx context.Context, conn net.Conn, mode Mode) {
+	defer conn.Close()
+	if mode == Down {
+		return
+	}
+	if mode == Slow {
+		select {
+		case <-ctx.Done():
+		case <-time.After(700 * time.Millisecond):
+		}
+	}
+	io.WriteString(conn, "READY\n") //nolint:errcheck,gosec // whoever hung up does not need it
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

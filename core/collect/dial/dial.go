@@ -10,6 +10,7 @@
 package dial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type Policy struct {
 
 // Refused is the error for an address that the Policy does not allow. It is
 // not a fault of the target.
-type Refused struct {
+type Refused struct { //nolint:errname // reads dial.Refused at the caller, as net.Error does
 	Host string
 	Addr netip.Addr
 	Kind string // "link-local", "loopback", ...
@@ -90,63 +91,103 @@ func (d *Dialer) Allow(host string, addr netip.Addr) error {
 
 // refuse is the kind of an address that is not allowed, "" when it is.
 func refuse(addr netip.Addr, p Policy) string {
-	addr = addr.Unmap() // ::ffff:127.0.0.1 is 127.0.0.1
-	if v4, ok := embedded(addr); ok {
-		if kind := refuse(v4, p); kind != "" {
-			return kind
+	// ::ffff:127.0.0.1 is 127.0.0.1, and a zone leads nowhere else.
+	addr = addr.Unmap().WithZone("")
+	if addr.Is6() {
+		b := addr.As16()
+		if v4, ok := embedded(b); ok {
+			if kind := refuse(v4, p); kind != "" {
+				return kind
+			}
 		}
+		return cmp.Or(never(addr), never6(b), unless(p.Loopback, addr.IsLoopback(), "loopback"),
+			unless(p.Private, addr.IsPrivate() || private6(b), "private"))
 	}
-	switch {
-	case !addr.IsValid():
+	if !addr.IsValid() {
 		return "invalid"
-	case addr.IsUnspecified(), inAny(addr, "0.0.0.0/8"):
+	}
+	b := addr.As4()
+	return cmp.Or(never(addr), never4(b), unless(p.Loopback, addr.IsLoopback(), "loopback"),
+		unless(p.Private, addr.IsPrivate() || private4(b), "private"))
+}
+
+// unless is kind when an address is of it and that is not allowed.
+func unless(allowed, is bool, kind string) string {
+	if is && !allowed {
+		return kind
+	}
+	return ""
+}
+
+// never is the kind of an address of either family that no Policy allows. The
+// metadata services in ranges that a Policy may allow are in never4 and never6.
+func never(addr netip.Addr) string {
+	switch {
+	case addr.IsUnspecified():
 		return "unspecified"
 	case addr.IsLinkLocalUnicast(), addr.IsLinkLocalMulticast(), addr.IsInterfaceLocalMulticast():
 		return "link-local"
-	case inAny(addr, "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"):
-		return "cloud metadata" // those that are not link-local
 	case addr.IsMulticast():
 		return "multicast"
-	case addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	}
+	return ""
+}
+
+func never4(b [4]byte) string {
+	switch {
+	case b[0] == 0:
+		return "unspecified"
+	case b == [4]byte{168, 63, 129, 16}, b == [4]byte{100, 100, 100, 200}, b == [4]byte{192, 0, 0, 192}:
+		return "cloud metadata" // of Azure, Alibaba and Oracle
+	case b == [4]byte{255, 255, 255, 255}:
 		return "broadcast"
-	case addr.IsLoopback() && !p.Loopback:
-		return "loopback"
-	case (addr.IsPrivate() || inAny(addr, "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "fec0::/10")) && !p.Private:
-		return "private"
-	case inAny(addr, "240.0.0.0/4"):
+	case b[0] >= 240:
 		return "reserved"
 	}
 	return ""
 }
 
-// embedded is the IPv4 address inside an IPv6 address of a transition
-// mechanism: NAT64 (RFC 6052), 6to4 (RFC 3056) and IPv4-compatible.
-func embedded(addr netip.Addr) (netip.Addr, bool) {
-	if !addr.Is6() {
-		return netip.Addr{}, false
+func never6(b [16]byte) string {
+	if b == [16]byte{0xfd, 0x00, 0x0e, 0xc2, 14: 0x02, 15: 0x54} {
+		return "cloud metadata" // of AWS, fd00:ec2::254
 	}
-	b := addr.As16()
+	return ""
+}
+
+// private4 reports an IPv4 address that is not public, besides RFC 1918.
+func private4(b [4]byte) bool {
+	return b[0] == 100 && b[1]&0xc0 == 64 || // 100.64.0.0/10, shared
+		b[0] == 192 && b[1] == 0 && b[2] == 0 || // 192.0.0.0/24, protocol assignments
+		b[0] == 198 && b[1]&0xfe == 18 // 198.18.0.0/15, benchmarks
+}
+
+// private6 reports an IPv6 address that is not public, besides RFC 4193.
+func private6(b [16]byte) bool {
+	return b[0] == 0xfe && b[1]&0xc0 == 0xc0 || // fec0::/10, site-local
+		[6]byte(b[:6]) == [6]byte{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01} // 64:ff9b:1::/48, NAT64 of a site
+}
+
+// embedded is the IPv4 address inside an IPv6 address of a transition
+// mechanism: NAT64 (RFC 6052), 6to4 (RFC 3056), IPv4-translated (RFC 2765) and
+// IPv4-compatible.
+func embedded(b [16]byte) (netip.Addr, bool) {
+	var head [12]byte
+	copy(head[:], b[:])
 	switch {
-	case inAny(addr, "64:ff9b::/96"), inAny(addr, "::/96") && !addr.IsLoopback() && !addr.IsUnspecified():
-		return netip.AddrFrom4([4]byte(b[12:16])), true
-	case inAny(addr, "2002::/16"):
+	case head == [12]byte{0x00, 0x64, 0xff, 0x9b}, head == [12]byte{8: 0xff, 9: 0xff}:
+		return netip.AddrFrom4([4]byte(b[12:])), true
+	case head == [12]byte{} && b != [16]byte{} && b != [16]byte{15: 1}:
+		return netip.AddrFrom4([4]byte(b[12:])), true
+	case b[0] == 0x20 && b[1] == 0x02:
 		return netip.AddrFrom4([4]byte(b[2:6])), true
 	}
 	return netip.Addr{}, false
 }
 
-func inAny(addr netip.Addr, prefixes ...string) bool {
-	for _, p := range prefixes {
-		if netip.MustParsePrefix(p).Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
 // DialContext connects to address ("host:port") over network tcp, tcp4, tcp6
 // or udp. Each address of a name is tried in turn until one answers or ctx
-// ends; when the Policy refuses every address the error is a [*Refused].
+// ends. When the Policy refuses every address the error is a [*Refused];
+// otherwise it tells of those that were tried.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -160,10 +201,10 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	var errs error
+	var refused, failed error
 	for i, addr := range addrs {
 		if err := d.Allow(host, addr); err != nil {
-			errs = errors.Join(errs, err)
+			refused = cmp.Or(refused, err)
 			continue
 		}
 		if d.o.Resolved != nil {
@@ -173,15 +214,15 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		if err == nil {
 			return conn, nil
 		}
-		errs = errors.Join(errs, err)
+		failed = errors.Join(failed, err)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	if refused, ok := errors.AsType[*Refused](errs); ok && len(addrs) == 1 {
-		return nil, refused
+	if failed != nil {
+		return nil, failed
 	}
-	return nil, errs
+	return nil, refused
 }
 
 // one tries one address, within its fair share of the time that is left.
@@ -212,10 +253,14 @@ func (d *Dialer) resolve(ctx context.Context, network, host string) ([]netip.Add
 	if err != nil {
 		return nil, err
 	}
-	for i := range addrs {
-		addrs[i] = addrs[i].Unmap()
+	if len(addrs) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
-	return addrs, nil
+	out := make([]netip.Addr, len(addrs)) // the slice is the resolver's
+	for i, addr := range addrs {
+		out[i] = addr.Unmap()
+	}
+	return out, nil
 }
 
 // numeric reports a host that some resolvers read as an address in decimal,

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tocsin-io/tocsin/core/collect/dial"
@@ -47,6 +48,27 @@ func TestAllow(t *testing.T) {
 		{"::", everything, "unspecified"},
 		{"255.255.255.255", everything, "broadcast"},
 		{"250.1.1.1", everything, "reserved"},
+		{"64:ff9b::a9fe:a9fe%eth0", everything, "link-local"}, // a zone hides nothing
+		{"fd00:ec2::254%1", everything, "cloud metadata"},
+		{"fec0::1%1", dial.Policy{}, "private"},
+		{"fec0::1", everything, ""},
+		{"::ffff:0:10.0.0.1", dial.Policy{}, "private"},
+		{"64:ff9b::93.184.216.34", dial.Policy{}, ""},
+		{"64:ff9b:1::1", dial.Policy{}, "private"},
+		{"2002:a9fe:a9fe::1", everything, "link-local"},
+		{"168.63.129.16", everything, "cloud metadata"},
+		{"192.0.0.192", everything, "cloud metadata"},
+		{"192.0.0.1", dial.Policy{}, "private"},
+		{"192.0.1.1", dial.Policy{}, ""},
+		{"100.63.255.255", dial.Policy{}, ""},
+		{"100.127.255.255", dial.Policy{}, "private"},
+		{"100.128.0.0", dial.Policy{}, ""},
+		{"198.17.255.255", dial.Policy{}, ""},
+		{"198.18.0.1", dial.Policy{}, "private"},
+		{"198.19.255.255", dial.Policy{}, "private"},
+		{"198.20.0.0", dial.Policy{}, ""},
+		{"172.31.255.255", dial.Policy{}, "private"},
+		{"172.32.0.0", dial.Policy{}, ""},
 	} {
 		err := dial.New(tt.policy, dial.Options{}).Allow("host.example", netip.MustParseAddr(tt.addr))
 		got := ""
@@ -117,6 +139,55 @@ func TestSecondAddress(t *testing.T) {
 	conn.Close()
 }
 
+// TestAllowedAndDown proves that an outage is not hidden behind an address of
+// the same name that may not be reached: the error is that of the allowed one.
+func TestAllowedAndDown(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(address)
+	link, meta, loop := netip.MustParseAddr("169.254.1.1"), netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("127.0.0.1")
+	for _, list := range [][]netip.Addr{{link, loop}, {loop, link}} {
+		_, err = dial.New(dial.Policy{Loopback: true}, dial.Options{Resolver: &answers{list: [][]netip.Addr{list}}}).DialContext(t.Context(), "tcp", "two.example:"+port)
+		if _, refused := errors.AsType[*dial.Refused](err); refused || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("dial %v: got %v, want connection refused", list, err)
+		}
+	}
+	_, err = dial.New(dial.Policy{Loopback: true}, dial.Options{Resolver: &answers{list: [][]netip.Addr{{link, meta}}}}).DialContext(t.Context(), "tcp", "two.example:"+port)
+	if refused, ok := err.(*dial.Refused); !ok || refused.Addr != link { //nolint:errorlint // the very error
+		t.Errorf("dial a name of which every address is refused: got %v", err)
+	}
+}
+
+// TestNoAddress proves that a resolver that finds nothing and says nothing is
+// a host that is not there.
+func TestNoAddress(t *testing.T) {
+	_, err := dial.New(dial.Policy{}, dial.Options{Resolver: &answers{list: [][]netip.Addr{nil}}}).DialContext(t.Context(), "tcp", "none.example:80")
+	if dns, ok := errors.AsType[*net.DNSError](err); !ok || !dns.IsNotFound {
+		t.Errorf("got %v, want no such host", err)
+	}
+}
+
+// TestAllowIsCheap proves that looking at an address costs no memory: it is
+// done for every connection.
+func TestAllowIsCheap(t *testing.T) {
+	d := dial.New(dial.Policy{}, dial.Options{})
+	for _, addr := range []netip.Addr{netip.MustParseAddr("93.184.216.34"), netip.MustParseAddr("64:ff9b::93.184.216.34")} {
+		if n := testing.AllocsPerRun(100, func() {
+			if err := d.Allow("host.example", addr); err != nil {
+				t.Fatal(err)
+			}
+		}); n > 0 {
+			t.Errorf("Allow(%s) allocates %v times", addr, n)
+		}
+	}
+}
+
 func TestOddForms(t *testing.T) {
 	d := dial.New(dial.Policy{}, dial.Options{})
 	for _, host := range []string{"2130706433", "0177.0.0.1", "0x7f.1", "127.1", "0x7f000001", "1.", ""} {
@@ -138,7 +209,7 @@ func FuzzAddress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, host string) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // nothing is really dialled
-		if conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, "1")); err == nil && conn != nil {
+		if _, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, "1")); err == nil {
 			t.Errorf("dial %q connected under a cancelled context", host)
 		}
 	})
