@@ -348,7 +348,7 @@ func (c *catalog) sort() {
 // before and has a mistake of its own by now does not stand in the way of other
 // edits.
 func (s *Service) validate(e *edit) core.Problems {
-	out := removed(e)
+	out := append(removed(e), reserved(e)...)
 	systems := e.after.systems
 	for _, p := range s.planner.ValidateSystems(systems) {
 		kind, id, _ := strings.Cut(p.Object, ":")
@@ -374,6 +374,26 @@ func (s *Service) validate(e *edit) core.Problems {
 	for _, m := range e.after.silences {
 		if e.changed[Ref{store.Silences, m.ID}] {
 			out = append(out, s.planner.ValidateSilence(m, systems).In(string(store.Silences), m.ID)...)
+		}
+	}
+	return out
+}
+
+// reserved reports new objects whose address in the API or the interface
+// belongs to something else, so that nobody could reach them.
+func reserved(e *edit) core.Problems {
+	taken := map[store.Kind][]string{
+		store.Checks: {"validate"},
+		store.Rules:  {"new", "validate", "expr", "env"},
+	}
+	var out core.Problems
+	for _, it := range e.items {
+		if it.Action == Created && slices.Contains(taken[it.Kind], it.ID) {
+			out = append(out, core.Problem{
+				Object: string(it.Kind) + ":" + it.ID, Path: "id", Code: "id",
+				Message: fmt.Sprintf("a %s cannot have the id %q: its address would be /%ss/%s, which is taken", it.Kind, it.ID, it.Kind, it.ID),
+				Fix:     "choose another id; the name for people may be anything",
+			})
 		}
 	}
 	return out

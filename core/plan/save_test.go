@@ -129,12 +129,24 @@ func TestApplyRefuses(t *testing.T) {
 	s := plan.NewService(plan.New(collectors(), plan.Options{}), db, rule)
 	save(t, s, plan.Changes{Put: objects(systems(), httpCheck("http://127.0.0.1:1/"))})
 	system := func(id string) plan.Ref { return plan.Ref{Kind: store.Systems, ID: id} }
+	named := httpCheck("http://127.0.0.1:1/")
+	named.ID = "validate"
 	broken := httpCheck("http://127.0.0.1:1/", "status =")
 	for _, tt := range []struct {
 		name    string
 		changes plan.Changes
 		want    string
 	}{
+		{
+			"rule whose address is taken",
+			plan.Changes{Put: []any{core.Rule{ID: "env", Do: []core.Step{{}}}}},
+			`rule env: id: a rule cannot have the id "env": its address would be /rules/env, which is taken; choose another id; the name for people may be anything`,
+		},
+		{
+			"check whose address is taken",
+			plan.Changes{Put: []any{named}},
+			`check validate: id: a check cannot have the id "validate": its address would be /checks/validate, which is taken; choose another id; the name for people may be anything`,
+		},
 		{
 			"system that a check lists",
 			plan.Changes{Delete: []plan.Ref{system("web-1")}},

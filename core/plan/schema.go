@@ -227,7 +227,7 @@ func explainKind(k jsonschema.ErrorKind, path string, here any) core.Problems {
 	case *kind.Required:
 		var out core.Problems
 		for _, name := range x.Missing {
-			out = append(out, core.Problem{Path: path + "." + name, Code: "missing", Message: name + " is missing"})
+			out = append(out, core.Problem{Path: path + "." + name, Code: "missing", Message: name + " is missing", Fix: "write " + name + ": and its value"})
 		}
 		return out
 	case *kind.Type:

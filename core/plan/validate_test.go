@@ -38,7 +38,7 @@ func TestValidateCheck(t *testing.T) {
 		{"field of another type", func(c *core.Check) { c.Collect[0].With["follow"] = "3" }, "collect[0].with.follow: it is text, not a whole number"},
 		{"field out of bounds", func(c *core.Check) { c.Collect[0].With["follow"] = 30 }, "collect[0].with.follow: 30 is more than 10"},
 		{"field of an enum", func(c *core.Check) { c.Collect[0].With["method"] = "GETT" }, `collect[0].with.method: "GETT" is not allowed; write one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; did you mean "GET"?`},
-		{"missing field", func(c *core.Check) { delete(c.Collect[0].With, "url") }, "collect[0].with.url: url is missing"},
+		{"missing field", func(c *core.Check) { delete(c.Collect[0].With, "url") }, "collect[0].with.url: url is missing; write url: and its value"},
 		{"hole", func(c *core.Check) { c.Collect[0].With["url"] = "https://${system.nam}/" }, `1:18: collect[0].with.url: system has no "nam"; did you mean "name"?`},
 		{"mustache", func(c *core.Check) { c.Collect[0].With["url"] = "https://{{ system.name }}/" }, "1:9: collect[0].with.url: {{ }} has no meaning here; write ${system.name}"},
 		{"filled in", func(c *core.Check) { c.Collect[0].With["url"] = "https://${system.tags.host}/" }, `collect[0].with: for system web-1: url: "https:///" names no host`},

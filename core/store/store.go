@@ -46,8 +46,8 @@ type Log interface {
 	After(ctx context.Context, seq int64, limit int) ([]core.Transition, error)
 	// Head is the greatest Seq, 0 when the log is empty.
 	Head(ctx context.Context) (int64, error)
-	// Wait returns when Head is greater than seq or ctx ends, whichever is
-	// first. It is a hint: it may return early, never late by more than a second.
+	// Wait returns nil when Head is greater than seq, or the error of ctx when
+	// that ends first. It is a hint: it may return early, never late by more than a second.
 	Wait(ctx context.Context, seq int64) error
 }
 
@@ -67,7 +67,7 @@ const (
 type Object struct {
 	Kind    Kind
 	ID      string
-	Version int64 // 1 when created, plus 1 with each change
+	Version int64 // 1 when created, plus 1 with each change of Body
 	Body    []byte
 	Created time.Time
 	Updated time.Time
@@ -90,7 +90,7 @@ type Edit struct {
 type Catalog interface {
 	// Apply makes the edit, derived assignments and the Transitions that
 	// follow from it (cause config), in one transaction. It returns the new
-	// version of the catalog.
+	// version of the catalog. Deleting what is not there is ErrNotFound.
 	Apply(ctx context.Context, e Edit) (int64, error)
 	// Objects of a kind, in order of id, and the version of the catalog that
 	// the answer belongs to. No kind means all kinds.
@@ -99,8 +99,8 @@ type Catalog interface {
 	Object(ctx context.Context, kind Kind, id string) (Object, error)
 	// Assignments of all checks, in order of id.
 	Assignments(ctx context.Context) ([]core.Assignment, error)
-	// Changed returns when the catalog's version is greater than version or
-	// ctx ends, whichever is first. It is a hint, like Log.Wait.
+	// Changed returns nil when the catalog's version is greater than version,
+	// or the error of ctx when that ends first. It is a hint, like Log.Wait.
 	Changed(ctx context.Context, version int64) error
 }
 
@@ -134,14 +134,17 @@ type History interface {
 	// and only tells the newest id.
 	RunsAfter(ctx context.Context, id int64, limit int) (runs []core.Run, newest int64, err error)
 	Transitions(ctx context.Context, q TransitionQuery) ([]core.Transition, error)
-	// Prune deletes runs and decisions older than the instants; never the
-	// newest transition of a subject. It returns how many rows went.
+	// Prune deletes runs, transitions and decisions older than the instants,
+	// and with the decisions the firings that have ended; a zero instant deletes
+	// nothing, and the newest transition of a subject always stays. A run that
+	// is older than runs recorded before it may stay as long as they do. It
+	// returns how many rows went.
 	Prune(ctx context.Context, runs, transitions, decisions time.Time) (int64, error)
 }
 
 // Turn is what one step of the rules runner changes, together.
 type Turn struct {
-	Cursor    int64             // all entries of the log up to here are dealt with
+	Cursor    int64             // all entries of the log up to here are dealt with; never goes back
 	State     map[string][]byte // gate state by key; nil deletes
 	Decisions []core.Decision
 	Firings   []core.Firing // inserted unless a firing of that id exists
@@ -203,7 +206,8 @@ type Claimed struct {
 // has come, no earlier step of its firing is unfinished, and its firing is not
 // final; or when the claim of another process ran out.
 type Queue interface {
-	// Claim takes up to limit deliveries until now + lease. A firing whose
+	// Claim takes up to limit deliveries until now + lease, and counts the
+	// attempt: Attempts of what it returns includes this one. A firing whose
 	// first delivery is claimed becomes running.
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Claimed, error)
 	// Extend moves the end of a claim; ErrConflict when it is no longer ours
@@ -211,7 +215,7 @@ type Queue interface {
 	Extend(ctx context.Context, id int64, token string, until time.Time) error
 	// Finish ends a claim with the delivery's new Status, Error, Output and,
 	// when it waits again, Next. ErrConflict when the claim is not ours any
-	// more. When a step is dead and does not continue on error, the later
+	// more; Attempts stays as Claim counted it. When a step is dead and does not continue on error, the later
 	// steps are cancelled and the firing failed; when the last step ends the
 	// firing is done.
 	Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error
@@ -251,7 +255,8 @@ type Session struct {
 // Sessions keeps who was let in.
 type Sessions interface {
 	PutSession(ctx context.Context, s Session) error
-	// Session by hash, or ErrNotFound; an expired one is not found.
+	// Session by hash, or ErrNotFound; neither an expired one nor a link is
+	// found.
 	Session(ctx context.Context, hash []byte, now time.Time) (Session, error)
 	// TakeLink removes a link and returns it: only one caller can. ErrNotFound
 	// when it was used, is expired or never was.

@@ -210,3 +210,45 @@ func open(tb testing.TB, dir string) *sqlite.Store {
 	})
 	return s
 }
+
+// BenchmarkHistory reads the last 100 runs of one system of many (goal 10 ms
+// when 10,000,000 are stored): the cost must not grow with what is stored.
+func BenchmarkHistory(b *testing.B) {
+	for _, stored := range []int{100_000, 1_000_000} {
+		s := open(b, b.TempDir())
+		e := fleet(1000)
+		if _, err := s.Apply(b.Context(), e); err != nil {
+			b.Fatal(err)
+		}
+		runs := make([]*core.Run, 10_000)
+		for from := 0; from < stored; from += len(runs) {
+			batch(runs, e.Systems.PutAssignments, from, 10)
+			if err := s.Record(b.Context(), runs); err != nil {
+				b.Fatal(err)
+			}
+		}
+		failed := []core.Outcome{core.Fail}
+		since := runs[len(runs)-1].Ended.Add(-time.Minute)
+		for name, q := range map[string]store.RunQuery{
+			"system":     {},
+			"details":    {WithDetails: true},
+			"failed":     {Outcomes: failed},
+			"since":      {Since: since},
+			"everywhere": {Outcomes: failed, Since: since},
+		} {
+			b.Run(fmt.Sprintf("stored=%d/%s", stored, name), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					if name != "everywhere" {
+						q.System = fmt.Sprintf("system-%05d", i*37%1000)
+					}
+					if _, err := s.Runs(b.Context(), q); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

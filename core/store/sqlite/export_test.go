@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
 )
 
 // Checkpoint merges the write-ahead log into the database.
@@ -51,15 +53,38 @@ func (s *Store) Plans() (map[string][]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		for err == nil && rows.Next() {
+		err = drain(name, rows, nil, func(row scan) error {
 			var id, parent, unused int
 			var detail string
-			err = rows.Scan(&id, &parent, &unused, &detail)
+			err := row(&id, &parent, &unused, &detail)
 			out[name] = append(out[name], detail)
-		}
-		if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
 }
+
+// PackRun packs a run, with the names of its samples written out.
+func PackRun(run *core.Run) []byte {
+	var none wordList
+	none.reset(make([]string, maxWords)) // full
+	delete(none.keys, "")
+	return packRun(nil, run, &none)
+}
+
+// UnpackRun undoes PackRun.
+func UnpackRun(b []byte, ended time.Time) (core.Run, error) {
+	var none wordList
+	run := core.Run{Ended: ended}
+	err := unpackRun(b, &run, true, &none)
+	return run, err
+}
+
+// PackStanding packs a standing.
+func PackStanding(s core.Standing) []byte { return packStanding(nil, s) }
+
+// UnpackStanding undoes PackStanding.
+func UnpackStanding(b []byte) (core.Standing, error) { return unpackStanding(b) }

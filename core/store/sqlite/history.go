@@ -66,7 +66,7 @@ func (s *Store) runIDs(ctx context.Context, q store.RunQuery) ([]int64, error) {
 // newest finds runs of whatever assignment: by the index when only some that
 // did not pass are asked for, which may be rare.
 func (s *Store) newest(ctx context.Context, q store.RunQuery, outcomes int, collect func(scan) error) error {
-	after, err := s.before(ctx, "run_at", q.Since)
+	after, err := s.before(ctx, "runs", q.Since)
 	if err != nil {
 		return err
 	}
@@ -90,36 +90,13 @@ func (s *Store) newest(ctx context.Context, q store.RunQuery, outcomes int, coll
 	return nil
 }
 
-// disorder is by how much a row may be older than those stored before it and
-// still be found by its time.
-const disorder = time.Hour
-
-// before is a number below which all rows are older than since, so that a
-// query need not read further back. The named query gives the number and
-// instant of the first row from a number on; both grow together, but for
-// disorder.
-func (s *Store) before(ctx context.Context, query string, since time.Time) (int64, error) {
+// before is a number up to which all runs or transitions are older than since,
+// so that a query need not read further back.
+func (s *Store) before(ctx context.Context, log string, since time.Time) (id int64, err error) {
 	if since.IsZero() {
 		return 0, nil
 	}
-	var top int64
-	if err := s.readRow(ctx, query+"_top", nil, &top); err != nil {
-		return 0, err
-	}
-	limit, low, high := nanos(since.Add(-disorder)), int64(0), top
-	for low < high {
-		middle := low + (high-low)/2
-		number, at := high, int64(1<<63-1)
-		if err := s.readRow(ctx, query, []any{middle + 1}, &number, &at); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return 0, err
-		}
-		if at < limit {
-			low = min(number, high)
-		} else {
-			high = middle
-		}
-	}
-	return low, nil
+	return id, s.readRow(ctx, "mark_before", []any{log, nanos(since)}, &id)
 }
 
 // chain is where the runs of one assignment begin.
@@ -145,6 +122,10 @@ func (s *Store) chains(ctx context.Context, q store.RunQuery, outcomes int, coll
 	if err != nil {
 		return err
 	}
+	after, err := s.before(ctx, "runs", q.Since)
+	if err != nil {
+		return err
+	}
 	query := "chain"
 	if outcomes&(1<<core.Pass) == 0 {
 		query = "chain_bad"
@@ -157,7 +138,7 @@ func (s *Store) chains(ctx context.Context, q store.RunQuery, outcomes int, coll
 		if query == "chain_bad" {
 			from = c.newestBad
 		}
-		if err := s.read(ctx, query, []any{from, q.Before, nanos(q.Since), outcomes, limit(q.Limit)}, collect); err != nil {
+		if err := s.read(ctx, query, []any{from, q.Before, nanos(q.Since), outcomes, limit(q.Limit), after}, collect); err != nil {
 			return err
 		}
 	}
@@ -243,7 +224,7 @@ func (s *Store) Transitions(ctx context.Context, q store.TransitionQuery) ([]cor
 	if q.Subject.Kind != "" {
 		kind = kindOf(q.Subject.Kind)
 	}
-	after, err := s.before(ctx, "transition_at", q.Since)
+	after, err := s.before(ctx, "transitions", q.Since)
 	if err != nil {
 		return nil, fmt.Errorf("read transitions: %w", err)
 	}
@@ -315,6 +296,9 @@ func (s *Store) pruneRuns(ctx context.Context, before int64, gone *int64) error 
 			n, err := t.exec("prune_runs", from, last, before)
 			*gone += n
 			from = last + 1
+			if err == nil {
+				_, err = t.exec("prune_marks", last)
+			}
 			return err
 		}, nil)
 		if err != nil {

@@ -171,12 +171,13 @@ func (t *tx) putFiring(f *core.Firing) error {
 	return nil
 }
 
-// stepName names the output of a step: its id, or its action and place.
+// stepName names the output of a step: its id, or its action and place, counted
+// from 1.
 func stepName(step core.Step, place int) string {
 	if step.ID != "" {
 		return step.ID
 	}
-	return fmt.Sprintf("%s%d", step.Action, place)
+	return fmt.Sprintf("%s_%d", step.Action, place+1)
 }
 
 // Cancel implements [store.Journal].

@@ -15,16 +15,15 @@ import (
 // ledger is what the writer keeps in memory beside the tables. Whatever a
 // transaction changes in it is undone when the transaction fails.
 type ledger struct {
-	board   *core.Board
-	desks   map[string]*desk
-	lastKey int64
-	lastRun int64
-	lastSeq int64
+	board *core.Board
+	desks map[string]*desk
+	mark
 
 	// Of the transaction that goes on.
 	touched  []*desk
 	created  []*desk
-	before   mark
+	before   mark // as it was
+	words    int  // as many there were
 	restored []func()
 	buffer   []byte // bodies of rows that wait to be written
 	runs     bulkWriter
@@ -39,11 +38,18 @@ func newLedger() ledger {
 	}
 }
 
-// mark is how far the ledger was when a transaction began.
+// mark is how far the ledger is.
 type mark struct {
-	key, run, seq int64
-	words         int
+	lastKey int64
+	lastRun int64
+	lastSeq int64
+	// The latest instants of all runs and of all transitions.
+	latestRun int64
+	latestSeq int64
 }
+
+// markEvery is how many runs or transitions there are to a row of marks.
+const markEvery = 1000
 
 // desk is where the runs of one assignment are written.
 type desk struct {
@@ -57,7 +63,7 @@ type desk struct {
 
 // load reads everything the writer keeps in memory.
 func (s *Store) load(ctx context.Context) error {
-	t := &tx{s: s, ctx: ctx}
+	t := &tx{s: s, ctx: context.WithoutCancel(ctx)} // it takes well under a second
 	s.ledger = newLedger()
 	var names []string
 	if err := t.rows("sample_names", nil, func(row scan) error {
@@ -82,6 +88,8 @@ func (s *Store) load(ctx context.Context) error {
 	if err := errors.Join(
 		t.row("newest_run", nil, &s.ledger.lastRun),
 		t.row("head", nil, &s.ledger.lastSeq),
+		t.row("latest_run", nil, &s.ledger.latestRun),
+		t.row("latest_transition", nil, &s.ledger.latestSeq),
 		t.row("counter", []any{"catalog"}, &version),
 		t.row("newest_decision", nil, &s.counts.last),
 	); err != nil {
@@ -94,16 +102,23 @@ func (s *Store) load(ctx context.Context) error {
 
 func (s *Store) loadBoard(t *tx) error {
 	var systems []core.System
-	if err := t.rows("systems", nil, jsonInto(&systems)); err != nil {
-		return err
-	}
 	var rolled []core.Rolled
-	if err := t.rows("rollups", nil, jsonInto(&rolled)); err != nil {
+	others := make(chan error, 1)
+	go func() { // half of the work, on another connection
+		others <- errors.Join(t.s.read(t.ctx, "systems", nil, jsonInto(&systems)), t.s.read(t.ctx, "rollups", nil, jsonInto(&rolled)))
+	}()
+	assignments, standings, err := s.loadDesks(t)
+	if err := errors.Join(err, <-others); err != nil {
 		return err
 	}
+	s.ledger.board.Load(systems, assignments, standings, rolled, time.Now())
+	return nil
+}
+
+func (s *Store) loadDesks(t *tx) ([]core.Assignment, map[string]core.Standing, error) {
 	var assignments []core.Assignment
 	standings := map[string]core.Standing{}
-	if err := t.rows("desks", nil, func(row scan) error {
+	err := t.rows("desks", nil, func(row scan) error {
 		var d desk
 		var body, standing sql.RawBytes
 		if err := row(&d.key, &d.id, &d.removed, &body, &d.newest, &d.newestBad, &standing); err != nil {
@@ -124,11 +139,8 @@ func (s *Store) loadBoard(t *tx) error {
 			return fmt.Errorf("standing of %s: %w", d.id, err)
 		}
 		return nil
-	}); err != nil {
-		return err
-	}
-	s.ledger.board.Load(systems, assignments, standings, rolled, time.Now())
-	return nil
+	})
+	return assignments, standings, err
 }
 
 // jsonInto appends each row, one column of JSON, to list.
@@ -155,7 +167,7 @@ func (s *Store) move(ctx context.Context, what string, do func(*tx) error) error
 	}
 	defer s.give()
 	l := &s.ledger
-	l.before = mark{key: l.lastKey, run: l.lastRun, seq: l.lastSeq, words: s.words.len()}
+	l.before, l.words = l.mark, s.words.len()
 	t := &tx{s: s, ctx: context.WithoutCancel(ctx)}
 	err := t.run(func(t *tx) error {
 		if err := do(t); err != nil {
@@ -165,11 +177,11 @@ func (s *Store) move(ctx context.Context, what string, do func(*tx) error) error
 	})
 	if err != nil {
 		l.rollback()
-		s.words.shrink(l.before.words)
+		s.words.shrink(l.words)
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	l.commit()
-	if l.lastSeq > l.before.seq {
+	if l.lastSeq > l.before.lastSeq {
 		s.head.set(l.lastSeq)
 	}
 	return nil
@@ -237,7 +249,7 @@ func (l *ledger) rollback() {
 	for _, restore := range l.restored {
 		restore()
 	}
-	l.lastKey, l.lastRun, l.lastSeq = l.before.key, l.before.run, l.before.seq
+	l.mark = l.before
 	l.forget()
 }
 
@@ -283,6 +295,11 @@ func (t *tx) record(run *core.Run) error {
 	run.ID = l.lastRun
 	if err := t.insertRun(d, run); err != nil {
 		return fmt.Errorf("run of %s: %w", run.Assignment, err)
+	}
+	if l.latestRun = max(l.latestRun, nanos(run.Ended)); run.ID%markEvery == 0 {
+		if _, err := t.exec("insert_mark", "runs", run.ID, l.latestRun); err != nil {
+			return err
+		}
 	}
 	d.newest = run.ID
 	if run.Outcome != core.Pass {
@@ -330,6 +347,12 @@ func (t *tx) append(changes []core.Transition) error {
 		if _, err := t.exec("insert_transition", c.Seq, nanos(c.At), kindOf(c.Subject.Kind), scope, part,
 			int64(c.From), int64(c.To), string(c.Cause), c.Run, string(body)); err != nil {
 			return fmt.Errorf("transition of %s: %w", c.Subject, err)
+		}
+		if l.latestSeq = max(l.latestSeq, nanos(c.At)); c.Seq%markEvery != 0 {
+			continue
+		}
+		if _, err := t.exec("insert_mark", "transitions", c.Seq, l.latestSeq); err != nil {
+			return err
 		}
 	}
 	return nil

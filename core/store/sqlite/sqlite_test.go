@@ -96,9 +96,8 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 	if _, err := sqlite.Open(t.Context(), dir, sqlite.Options{}); err == nil || !strings.Contains(err.Error(), "not a database") {
 		t.Errorf("error is %v, want that the file is not a database", err)
 	}
-	change2 := os.Remove(filepath.Join(dir, sqlite.File))
-	if change2 != nil {
-		t.Fatal(change2)
+	if err := os.Remove(filepath.Join(dir, sqlite.File)); err != nil {
+		t.Fatal(err)
 	}
 	open(t, dir) // the refused Open has let go of the lock
 }
@@ -332,7 +331,7 @@ func TestBackup(t *testing.T) {
 		for i := 0; ctx.Err() == nil; i++ {
 			runs := make([]*core.Run, 20)
 			batch(runs, e.Systems.PutAssignments, i*20, 3)
-			if err := s.Record(t.Context(), runs); err != nil {
+			if err := s.Record(context.WithoutCancel(ctx), runs); err != nil {
 				t.Errorf("record: %v", err)
 				break
 			}

@@ -134,7 +134,7 @@ func (s *Store) open(ctx context.Context) error {
 	if s.options.FullSync {
 		durable = "synchronous(full)"
 	}
-	if s.db, err = sql.Open("sqlite", s.source("journal_mode(wal)", durable, "foreign_keys(1)", "cache_size(-32000)")); err != nil {
+	if s.db, err = sql.Open("sqlite", s.source("journal_mode(wal)", durable, "foreign_keys(1)", "cache_size(-32000)", "journal_size_limit(67108864)")); err != nil {
 		return err
 	}
 	s.db.SetMaxOpenConns(1)

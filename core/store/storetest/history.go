@@ -18,6 +18,7 @@ func (s suite) history() map[string]func(*testing.T) {
 		"history/transitions": s.testTransitions,
 		"history/prune":       s.testPrune,
 		"history/prune order": s.testPruneOrder,
+		"history/late news":   s.testLateNews,
 	}
 }
 
@@ -267,5 +268,82 @@ func (s suite) testPruneOrder(t *testing.T) {
 		} else if i < 10 && i != 3 && found[id] {
 			t.Errorf("run %d of minute %d is found, want it pruned", id, i)
 		}
+	}
+}
+
+// Runs may be recorded long after they ended, between others: asking for what
+// is newer than an instant must neither miss one nor hide another.
+func (s suite) testLateNews(t *testing.T) {
+	b, dir := s.freshIn(t)
+	watch(t, b, "web", "db")
+	const n, since = 6000, 4000
+	runs := make([]*core.Run, n)
+	want := map[string]int{}
+	for i := range runs {
+		at := i
+		switch {
+		case i > 2000 && i < 2100: // from the future
+			at += n
+		case i > 5000 && i < 5500: // a backlog
+			at -= 4500
+		}
+		outcome := core.Pass
+		if i%7 == 0 {
+			outcome = core.Fail
+		}
+		r := run([]string{"web:http", "web:tcp", "db:http", "db:tcp"}[i%4], minute(at), outcome)
+		runs[i] = r
+		if at >= since {
+			want["all"]++
+			want[r.Assignment]++
+			if outcome == core.Fail {
+				want["fail"]++
+				want["fail "+r.Assignment]++
+			}
+		}
+	}
+	for from := 0; from < n; from += 1500 {
+		must(t, "record", b.Record(t.Context(), runs[from:from+1500]))
+		must(t, "close", b.Close())
+		b = s.reopen(t, dir)
+	}
+	count := func(q store.RunQuery) (n int) {
+		q.Since, q.Limit = minute(since), 1000
+		for {
+			page, err := b.Runs(t.Context(), q)
+			must(t, "runs", err)
+			if len(page) == 0 {
+				return n
+			}
+			n += len(page)
+			q.Before = page[len(page)-1].ID
+		}
+	}
+	failed := []core.Outcome{core.Fail}
+	for what, q := range map[string]store.RunQuery{
+		"all": {}, "fail": {Outcomes: failed}, "web:tcp": {Assignment: "web:tcp"}, "fail web:tcp": {Assignment: "web:tcp", Outcomes: failed},
+	} {
+		if got := count(q); got != want[what] {
+			t.Errorf("of %s since minute %d there are %d, want %d", what, since, got, want[what])
+		}
+	}
+	all, changed := log(t, b), 0
+	for _, c := range all {
+		if !c.At.Before(minute(since)) {
+			changed++
+		}
+	}
+	found := 0
+	for q := (store.TransitionQuery{Since: minute(since), Limit: 1000}); ; {
+		page, err := b.Transitions(t.Context(), q)
+		must(t, "transitions", err)
+		if len(page) == 0 {
+			break
+		}
+		found += len(page)
+		q.Before = page[len(page)-1].Seq
+	}
+	if found != changed || changed == len(all) {
+		t.Errorf("transitions since minute %d are %d of %d, want %d", since, found, len(all), changed)
 	}
 }

@@ -76,6 +76,15 @@ CREATE TABLE transitions (
 ) STRICT;
 CREATE INDEX transitions_by_scope ON transitions (scope);
 
+-- Every thousandth run and transition, with the latest instant of all up to it:
+-- what is older than an instant can be left out without an index on instants.
+CREATE TABLE marks (
+  log    TEXT    NOT NULL CHECK (log IN ('runs', 'transitions')),
+  id     INTEGER NOT NULL,
+  latest INTEGER NOT NULL,
+  PRIMARY KEY (log, id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TRIGGER transitions_have_no_gap BEFORE INSERT ON transitions
 WHEN NEW.seq IS NOT coalesce((SELECT max(seq) FROM transitions), 0) + 1
 BEGIN

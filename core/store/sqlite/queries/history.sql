@@ -15,14 +15,13 @@ SELECT a.key, s.newest, s.newest_bad FROM assignments AS a JOIN standings AS s O
 -- name: link
 SELECT prev, prev_bad FROM runs WHERE id = ? AND assignment = ?;
 
--- Follows the chain of all runs of one assignment from ?1. It ends an hour
--- before ?3, since runs are recorded in about the order in which they end.
+-- Follows the chain of all runs of one assignment from ?1, and ends at ?6.
 -- name: chain
 WITH RECURSIVE chain (id, ended, outcome, prev) AS (
   SELECT id, ended, outcome, prev FROM runs WHERE id = ?1
   UNION ALL
   SELECT r.id, r.ended, r.outcome, r.prev FROM chain AS c JOIN runs AS r ON r.id = c.prev
-  WHERE c.ended >= ?3 - 3600000000000
+  WHERE c.prev > ?6
 )
 SELECT id FROM chain
 WHERE (?2 = 0 OR id < ?2) AND ended >= ?3 AND (?4 = 15 OR (?4 >> outcome) & 1) LIMIT ?5;
@@ -33,7 +32,7 @@ WITH RECURSIVE chain (id, ended, outcome, prev) AS (
   SELECT id, ended, outcome, prev_bad FROM runs WHERE id = ?1
   UNION ALL
   SELECT r.id, r.ended, r.outcome, r.prev_bad FROM chain AS c JOIN runs AS r ON r.id = c.prev
-  WHERE c.ended >= ?3 - 3600000000000
+  WHERE c.prev > ?6
 )
 SELECT id FROM chain
 WHERE (?2 = 0 OR id < ?2) AND ended >= ?3 AND (?4 >> outcome) & 1 LIMIT ?5;
@@ -44,17 +43,8 @@ SELECT id FROM runs WHERE id < ?1 AND id > ?5 AND ended >= ?2 AND (?3 = 15 OR (?
 -- name: newest_runs_of_outcome
 SELECT id FROM runs WHERE outcome = ?3 AND outcome > 0 AND id < ?1 AND id > ?5 AND ended >= ?2 ORDER BY id DESC LIMIT ?4;
 
--- name: run_at
-SELECT id, ended FROM runs WHERE id >= ? ORDER BY id LIMIT 1;
-
--- name: run_at_top
-SELECT coalesce(max(id), 0) FROM runs;
-
--- name: transition_at
-SELECT seq, at FROM transitions WHERE seq >= ? ORDER BY seq LIMIT 1;
-
--- name: transition_at_top
-SELECT coalesce(max(seq), 0) FROM transitions;
+-- name: mark_before
+SELECT coalesce(max(id), 0) FROM marks WHERE log = ? AND latest < ?;
 
 -- name: runs_by_id
 SELECT r.id, a.id, r.ended, r.outcome, r.body, CASE WHEN ?2 THEN r.detail END
@@ -75,6 +65,9 @@ SELECT id, ended < ? FROM runs WHERE id >= ? ORDER BY id LIMIT ?;
 
 -- name: prune_runs
 DELETE FROM runs WHERE id BETWEEN ? AND ? AND ended < ?;
+
+-- name: prune_marks
+DELETE FROM marks WHERE log = 'runs' AND id <= ?;
 
 -- name: old_transitions
 SELECT seq FROM transitions WHERE seq >= ? AND at < ? ORDER BY seq LIMIT ?;

@@ -15,6 +15,17 @@ INSERT INTO rollups (kind, id, body) VALUES (?, ?, ?) ON CONFLICT (kind, id) DO 
 -- name: delete_rollup
 DELETE FROM rollups WHERE kind = ? AND id = ?;
 
+-- name: insert_mark
+INSERT INTO marks (log, id, latest) VALUES (?, ?, ?);
+
+-- name: latest_run
+SELECT max(coalesce((SELECT max(latest) FROM marks WHERE log = 'runs'), 0), coalesce((
+  SELECT max(ended) FROM runs WHERE id > coalesce((SELECT max(id) FROM marks WHERE log = 'runs'), 0)), 0));
+
+-- name: latest_transition
+SELECT max(coalesce((SELECT max(latest) FROM marks WHERE log = 'transitions'), 0), coalesce((
+  SELECT max(at) FROM transitions WHERE seq > coalesce((SELECT max(id) FROM marks WHERE log = 'transitions'), 0)), 0));
+
 -- name: insert_sample_name
 INSERT INTO sample_names (key, name) VALUES (?, ?);
 
