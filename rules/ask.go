@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,48 +20,50 @@ type asker struct {
 	id string
 }
 
-var _ facts = asker{}
+var _ facts = (*asker)(nil)
 
-// holds implements facts. While that is not given is about health alone.
-func (a asker) holds(b *member, at time.Time) (bool, core.StageResult) {
+// holds implements facts. While that is not given is about health alone. A
+// reason is given only when it is false.
+func (a *asker) holds(b *member, at time.Time) (bool, remark) {
 	if a.r == nil || a.r.while == nil {
-		healthy := a.m.world.health[b.Subject].health == core.Healthy
-		text := "released: it is " + a.m.world.health[b.Subject].health.String()
-		return healthy == b.Good, core.StageResult{Stage: core.StageDwell, OK: healthy == b.Good, Text: text}
+		health := a.m.world.of(b.Subject).health
+		if (health == core.Healthy) == b.Good {
+			return true, remark{}
+		}
+		return false, remark{stage: core.StageDwell, text: "released: it is " + health.String()}
 	}
-	a.m.world.fill(&a.m.env, &b.Event, b.Kind, at)
-	v := a.m.judge(a.r.while, core.StageDwell, "while", verdict{})
-	r := v.stages[0]
-	if v.failed {
-		r.Text += "; it keeps what it was"
-		return true, r
+	a.m.show(&b.Event, b.Kind, at)
+	v, r := a.m.judge(a.r.while, core.StageDwell, false)
+	if v.ok || v.failed { // what cannot be evaluated keeps what it was
+		return true, remark{}
 	}
-	if !v.ok {
-		r.Text = "released: " + r.Text
+	if a.m.o.Explain {
+		r.nodes = a.r.while.Explain(&a.m.env)
 	}
-	return v.ok, r
+	r.text = "released: " + r.text
+	return false, r
 }
 
 // unless implements facts. A condition that fails does not hold back.
-func (a asker) unless(b *member, at time.Time) (bool, core.StageResult) {
+func (a *asker) unless(b *member, at time.Time) (bool, remark) {
 	if a.r == nil || a.r.unless == nil {
-		return false, core.StageResult{}
+		return false, remark{}
 	}
-	a.m.world.fill(&a.m.env, &b.Event, b.Kind, at)
-	v := a.m.judge(a.r.unless, core.StageUnless, "unless", verdict{})
-	r := v.stages[0]
-	r.OK = !v.ok
+	a.m.show(&b.Event, b.Kind, at)
+	v, r := a.m.judge(a.r.unless, core.StageUnless, a.m.o.Explain)
+	r.ok = !v.ok
 	switch {
 	case v.failed:
-		r.Text += "; it does not hold back"
+		r.text += "; it does not hold back"
 	case v.ok:
-		r.Text = "held back: unless is true (" + a.because() + ")"
+		r.text = "held back: unless is true (" + a.because() + ")"
 	}
 	return v.ok, r
 }
 
 // because names the usual reasons in m.env for which a rule holds back.
-func (a asker) because() string {
+func (a *asker) because() string {
+	a.m.fetch(everything)
 	var out []string
 	if a.m.env.InMaintenance {
 		out = append(out, "in maintenance")
@@ -78,41 +81,44 @@ func (a asker) because() string {
 }
 
 // admit implements facts.
-func (a asker) admit(*part) admission {
+func (a *asker) admit(*part) admission {
 	mode := modeSingle
 	if a.r != nil && a.r.Rule.Mode != "" {
 		mode = a.r.Rule.Mode
 	}
 	running := a.m.running(a.id)
-	out := admission{result: core.StageResult{Stage: core.StageMode, OK: true, Text: fmt.Sprintf("%s, %d running", mode, running)}}
+	out := admission{result: remark{stage: core.StageMode, ok: true, text: mode + ", " + strconv.Itoa(running) + " running"}}
 	out.ok = a.r == nil || a.m.room(a.r)
 	switch mode {
 	case modeQueued:
 		if out.ok && (running > 0 || len(a.r.queue) > 0) {
 			out.queue = true
-			out.result.Text += fmt.Sprintf(", %d before it in the queue", len(a.r.queue))
+			out.result.text += fmt.Sprintf(", %d before it in the queue", len(a.r.queue))
 		}
 	case modeRestart:
 		if !out.ok {
 			out.cancel = a.cancel()
-			out.result.Text += ", cancelled; waits until they have ended"
+			out.result.text += ", cancelled; waits until they have ended"
 		}
 	}
 	if !out.ok {
-		out.result.OK = false
-		out.result.Text += "; offered again when there is room"
+		out.result.ok = false
+		out.result.text += "; offered again when there is room"
 	}
 	return out
 }
 
 // cancel marks the running firings and names those not marked before.
-func (a asker) cancel() []string {
+func (a *asker) cancel() []string {
 	var out []string
-	for _, id := range slices.Sorted(maps.Keys(a.m.active[a.id])) {
-		f := a.m.active[a.id][id]
-		if !f.recovery && !f.cancelled {
+	d := a.m.active[a.id]
+	if d == nil {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.firings)) {
+		if f := d.firings[id]; !f.recovery && !f.cancelled {
 			f.cancelled = true
-			a.m.active[a.id][id] = f
+			d.firings[id] = f
 			out = append(out, id)
 		}
 	}
@@ -120,19 +126,16 @@ func (a asker) cancel() []string {
 }
 
 // busy implements facts.
-func (a asker) busy(episode string) bool {
-	for _, f := range a.m.active[a.id] {
-		if f.episode == episode {
-			return true
-		}
-	}
-	return false
+func (a *asker) busy(episode string) bool {
+	d := a.m.active[a.id]
+	return d != nil && d.episodes[episode] > 0
 }
 
 // compose implements facts.
-func (a asker) compose(f core.Firing, b *member, at time.Time) core.Firing {
+func (a *asker) compose(f core.Firing, b *member, at time.Time) core.Firing {
 	env := &a.m.env
-	a.m.world.fill(env, &b.Event, b.Kind, at)
+	a.m.show(&b.Event, b.Kind, at)
+	a.m.fetch(everything)
 	rule := RuleVar{ID: a.id, Name: a.id}
 	if a.r != nil {
 		rule.Name = a.r.Rule.Label()

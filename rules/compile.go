@@ -65,7 +65,9 @@ type Program struct {
 	while    *condition
 	unless   *condition
 	by       *lang.Program
+	reads    lazy     // of by
 	mixed    bool     // looks at more than one kind of subject
+	timed    bool     // one of its conditions could change by time alone
 	wanted   []equals // what system must be for when to be true
 }
 
@@ -73,17 +75,23 @@ type trigger struct {
 	kind    core.Kind
 	subject core.SubjectKind
 	when    *condition
+	bit     kinds
+	text    string // the verdict of the trigger stage
 }
 
 // condition is a program that gives true or false, and when it could change by
 // time alone.
 type condition struct {
 	*lang.Program
-	spans  []time.Duration // lengths of time it compares health_for with
-	since  bool            // reads health_for
-	now    bool            // reads now
-	causes bool            // reads caused_by
-	facts  bool            // reads facts of the system
+	name    string // what its verdicts call it
+	isTrue  string // the verdict in words
+	isFalse string
+	reads   lazy            // of what is not in every Env
+	spans   []time.Duration // lengths of time it compares health_for with
+	since   bool            // reads health_for
+	now     bool            // reads now
+	causes  bool            // reads caused_by
+	facts   bool            // reads facts of the system
 }
 
 // Revision is a hash of the text of r that matters to its gate. Edits that
@@ -169,7 +177,7 @@ func (b *builder) triggers() {
 			b.bad(path+".event", "trigger", "there are health.changed, health.degraded, health.unhealthy, health.recovered, health.escalated and health.deescalated",
 				"%q is not a trigger", on.Event)
 		}
-		t := trigger{kind: core.Kind(name), subject: on.Subject}
+		t := trigger{kind: core.Kind(name), subject: on.Subject, bit: bit(core.Kind(name))}
 		switch on.Subject {
 		case "":
 			t.subject = core.OfSystem
@@ -177,7 +185,8 @@ func (b *builder) triggers() {
 		default:
 			b.bad(path+".subject", "trigger", "there are system, assignment and group", "%q is not a subject", on.Subject)
 		}
-		t.when = b.condition(path+".when", on.When)
+		t.text = "health." + name + " of " + string(t.subject)
+		t.when = b.condition(path+".when", path+".when", on.When)
 		kinds[t.subject] = true
 		b.program.triggers = append(b.program.triggers, t)
 	}
@@ -186,19 +195,22 @@ func (b *builder) triggers() {
 
 func (b *builder) conditions() {
 	p, r := b.program, b.program.Rule
-	p.when = b.condition("when", r.When)
-	p.unless = b.condition("unless", r.Unless)
-	p.while = b.condition("gate.while", r.Gate.While)
+	p.when = b.condition("when", "when", r.When)
+	p.unless = b.condition("unless", "unless", r.Unless)
+	p.while = b.condition("gate.while", "while", r.Gate.While)
 	p.wanted = wants(r.When)
 	if strings.TrimSpace(r.Gate.By) == "" {
 		return
 	}
 	by, problems := lang.Compile(b.c.event, r.Gate.By, lang.Any)
 	b.problems = append(b.problems, problems.Under("gate.by")...)
-	p.by = by
+	if p.by = by; by != nil {
+		p.reads = reads(by)
+	}
 }
 
-func (b *builder) condition(path, source string) *condition {
+// condition compiles what is at a path; name is what its verdicts call it.
+func (b *builder) condition(path, name, source string) *condition {
 	if strings.TrimSpace(source) == "" {
 		return nil
 	}
@@ -207,7 +219,8 @@ func (b *builder) condition(path, source string) *condition {
 	if len(problems) > 0 {
 		return nil
 	}
-	c := &condition{Program: program, spans: spans(source)}
+	c := &condition{Program: program, spans: spans(source), isTrue: name + " is true", isFalse: name + " is false", name: name}
+	b.program.timed = b.program.timed || c.Timed()
 	for _, ref := range program.Refs() {
 		head, _, _ := strings.Cut(ref, ".")
 		c.since = c.since || head == "health_for"
@@ -215,7 +228,22 @@ func (b *builder) condition(path, source string) *condition {
 		c.causes = c.causes || head == "caused_by"
 		c.facts = c.facts || head == "system" || head == "caused_by"
 	}
+	c.reads = reads(program)
 	return c
+}
+
+// reads are the lazy parts of an Env that a program reads.
+func reads(p *lang.Program) lazy {
+	var out lazy
+	for _, ref := range p.Refs() {
+		switch ref {
+		case "caused_by":
+			out |= causes
+		case "in_maintenance", "silenced":
+			out |= spells
+		}
+	}
+	return out
 }
 
 var durationLiteral = regexp.MustCompile("duration\\(\\s*[\"'`]([^\"'`]+)[\"'`]\\s*\\)")
@@ -272,7 +300,7 @@ func (b *builder) gate() {
 	b.program.gate = gate{
 		rule: b.program.Rule.ID, revision: b.program.Revision, dwell: g.For.Std(), cooldown: g.Cooldown.Std(),
 		window: withDefaults(g.Window), recover: named(b.program.Rule.Recover),
-	}
+	}.worded()
 }
 
 func (b *builder) window(w core.Window) {
@@ -345,7 +373,7 @@ func (b *builder) steps(list string, steps []core.Step) {
 		case !stepID.MatchString(s.ID):
 			b.bad(path+".id", "step", "write letters, digits and '_', not beginning with a digit", "%q is not the id of a step", s.ID)
 		case before[s.ID] != nil:
-			b.bad(path+".id", "step", "", "another step before it has the id %q", s.ID)
+			b.bad(path+".id", "step", "give it another id", "another step before it has the id %q", s.ID)
 		}
 		b.bounds(path, s)
 		b.texts(path, s, a, before)

@@ -77,7 +77,6 @@ type Deliveries struct {
 
 	mu       sync.Mutex
 	inflight map[string]inflight // by firing; guarded by mu
-	untried  map[int64]int       // claims of a delivery that were given back without an attempt; guarded by mu
 }
 
 // inflight is a firing of which steps are being carried out.
@@ -94,7 +93,7 @@ func NewDeliveries(q store.Queue, c *Compiler, log *slog.Logger, o DeliveryOptio
 	o = o.withDefaults()
 	return &Deliveries{
 		queue: q, compiler: c, log: log, o: o, channels: newChannels(o.PerChannel, o.Trip, o.Rest),
-		hint: make(chan struct{}, 1), settled: make(chan struct{}, 1), inflight: map[string]inflight{}, untried: map[int64]int{},
+		hint: make(chan struct{}, 1), settled: make(chan struct{}, 1), inflight: map[string]inflight{},
 	}
 }
 
@@ -227,11 +226,6 @@ func (d *Deliveries) carry(ctx context.Context, c store.Claimed) {
 		}
 		return struct{}{}, err
 	})
-	if after.Status != core.DeliveryWaiting {
-		d.mu.Lock()
-		delete(d.untried, c.ID)
-		d.mu.Unlock()
-	}
 	if err == nil && d.o.Deliver != nil {
 		d.o.Deliver(after)
 	}
@@ -393,13 +387,12 @@ func (d *Deliveries) settle(c store.Claimed, r result, now time.Time) core.Deliv
 	switch {
 	case !r.busy.IsZero():
 		after.Status, after.Next, after.Error = core.DeliveryWaiting, r.busy, r.why
-		d.tries(c, true)
+		after.Attempts-- // given back untried
 		return after
 	case r.skipped:
 		after.Status = core.DeliverySkipped
 		return after
 	}
-	after.Attempts = d.tries(c, false)
 	if r.err == nil {
 		after.Status = core.DeliveryDone
 		after.Output = d.output(r.output)
@@ -417,17 +410,6 @@ func (d *Deliveries) settle(c store.Claimed, r result, now time.Time) core.Deliv
 	}
 	after.Status, after.Next = core.DeliveryWaiting, now.Add(d.backoff(c.Step, after.Attempts, r.err))
 	return after
-}
-
-// tries counts the attempts of a delivery. The queue counts claims; those that
-// were given back because the channel was busy or paused are not attempts.
-func (d *Deliveries) tries(c store.Claimed, givenBack bool) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if givenBack {
-		d.untried[c.ID]++
-	}
-	return max(1, c.Attempts-d.untried[c.ID])
 }
 
 // output is what is stored of a step's output, without secrets.

@@ -22,10 +22,10 @@ func NewFlap(w core.Window) *Flap {
 // quiet is a world in which nothing holds back.
 type quiet struct{}
 
-func (quiet) holds(*member, time.Time) (bool, core.StageResult)  { return true, core.StageResult{} }
-func (quiet) unless(*member, time.Time) (bool, core.StageResult) { return false, core.StageResult{} }
-func (quiet) admit(*part) admission                              { return admission{ok: true} }
-func (quiet) busy(string) bool                                   { return false }
+func (quiet) holds(*member, time.Time) (bool, remark)  { return true, remark{} }
+func (quiet) unless(*member, time.Time) (bool, remark) { return false, remark{} }
+func (quiet) admit(*part) admission                    { return admission{ok: true} }
+func (quiet) busy(string) bool                         { return false }
 func (quiet) compose(f core.Firing, _ *member, _ time.Time) core.Firing {
 	return f
 }
@@ -35,8 +35,9 @@ func (quiet) compose(f core.Firing, _ *member, _ time.Time) core.Firing {
 func (f *Flap) Event(seq int64, at time.Time) []string {
 	out := f.until(at, false)
 	t := core.Transition{Seq: seq, At: at, Subject: core.Subject{Kind: core.OfSystem, ID: "s"}}
-	v := &turn{facts: quiet{}, at: at, seq: seq, event: &t}
-	f.p.match(v, member{Subject: t.Subject, Event: t, First: seq})
+	v := &turn{}
+	v.reset(quiet{}, at, &t)
+	f.p.match(v, &member{Subject: t.Subject, Event: t, First: seq})
 	return append(out, fired(v)...)
 }
 
@@ -71,9 +72,9 @@ func (f *Flap) Size() int { return len(f.p.Marks) + len(f.p.Spent) }
 
 func fired(v *turn) []string {
 	var out []string
-	for _, o := range v.out {
-		if o.Firing != nil {
-			out = append(out, o.Firing.At.Format("15:04:05")+" "+o.Firing.ID)
+	for _, s := range v.said {
+		if s.fire != nil {
+			out = append(out, s.fire.At.Format("15:04:05")+" "+s.fire.ID)
 		}
 	}
 	return out
@@ -88,9 +89,28 @@ func Wants(source string) []string {
 	return out
 }
 
-// EvalWhen evaluates the condition of a rule over an event, environment and
-// all.
-func (m *Machine) EvalWhen(rule string, t *core.Transition) (bool, error) {
-	m.world.fill(&m.env, t, core.KindChanged, t.At)
-	return m.rules[rule].when.Bool(&m.env)
+// Show makes the environment of an event ready.
+func (m *Machine) Show(t *core.Transition) {
+	m.show(t, core.KindChanged, t.At)
+}
+
+// EvalWhen evaluates the condition of a rule over the environment that is ready,
+// as the rule does, what it says included.
+func (m *Machine) EvalWhen(rule string) bool {
+	v, _ := m.judge(m.rules[rule].when, core.StageWhen, false)
+	return v.ok
+}
+
+// Gate is what a rule makes of a matching event, but for writing its decisions
+// out.
+func (m *Machine) Gate(rule string, t *core.Transition) {
+	r := m.rules[rule]
+	m.event = *t
+	m.world.apply(t)
+	m.ev = member{Subject: t.Subject, Event: *t, Kind: core.KindChanged, First: t.Seq}
+	p := m.part(r, t.Subject.ID, t.At, t.At)
+	m.turn.reset(r.ask, t.At, &m.event)
+	p.recheck(&m.turn, func(b *member) bool { return b.Subject == t.Subject })
+	p.match(&m.turn, &m.ev)
+	m.keep(p, t.At)
 }

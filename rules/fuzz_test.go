@@ -33,7 +33,7 @@ func FuzzWants(f *testing.F) {
 			return
 		}
 		e := core.Transition{Seq: 1, At: day, Subject: core.Subject{Kind: core.OfSystem, ID: "a"}, From: core.Healthy, To: core.Unhealthy}
-		if ok, err := m.EvalWhen("r", &e); err != nil || !ok {
+		if m.Show(&e); !m.EvalWhen("r") {
 			return
 		}
 		for _, demand := range demands {

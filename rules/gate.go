@@ -19,6 +19,20 @@ type gate struct {
 	window         *core.Window // defaults filled in, or nil
 	cooldown       time.Duration
 	recover        []core.Step
+
+	counted string // what follows a count of events: " of 3 in 10m"
+	closes  string // and when the window is open
+	lasts   string // how long a dwell takes
+}
+
+// worded is g with the sentences that are the same each time.
+func (g gate) worded() gate {
+	g.lasts = core.Duration(g.dwell).String()
+	if w := g.window; w != nil {
+		g.counted = fmt.Sprintf(" of %d in %s", w.Count, w.Within)
+		g.closes = fmt.Sprintf("%s; closes at %d or after %s without one", g.counted, w.Exit, w.Quiet)
+	}
+	return g
 }
 
 // every reports whether each matching change passes: nothing is demanded.
@@ -68,9 +82,9 @@ func (s *state) idle() bool {
 // facts answers what a gate asks of the world.
 type facts interface {
 	// holds reports whether the rule's while is true of the member.
-	holds(m *member, at time.Time) (bool, core.StageResult)
+	holds(m *member, at time.Time) (bool, remark)
 	// unless reports whether the rule must hold back now.
-	unless(m *member, at time.Time) (bool, core.StageResult)
+	unless(m *member, at time.Time) (bool, remark)
 	// admit says what the rule's mode makes of one more firing.
 	admit(p *part) admission
 	// busy reports whether a firing of the episode is not final.
@@ -84,16 +98,19 @@ type admission struct {
 	ok     bool
 	queue  bool     // let through, in its turn
 	cancel []string // firings to cancel first
-	result core.StageResult
+	result remark
 }
 
 // part is one partition of one rule.
 type part struct {
 	state
+	rule  *live // nil when it is there no longer
 	gate  *gate
 	key   string
 	name  string // the partition
-	dirty bool
+	dirty bool   // changed in this turn
+	moved bool   // changed since the state was asked for last
+	held  bool   // unless holds its offer back
 
 	next    time.Time // when its timer is due; zero when none
 	inHeap  time.Time // where the heap has it: at next or before
@@ -102,37 +119,8 @@ type part struct {
 	index   []core.Subject
 }
 
-// turn is one evaluation of one partition: an event or a timer.
-type turn struct {
-	facts  facts
-	at     time.Time
-	seq    int64            // of the event, 0 for a timer
-	event  *core.Transition // nil for a timer
-	stages []core.StageResult
-	out    []Output
-}
-
-// note adds the verdict of a stage.
-func (t *turn) note(r core.StageResult) { t.stages = append(t.stages, r) }
-
-// say ends the evaluation with a decision about m.
-func (t *turn) say(p *part, m *member, v core.DecisionVerdict, stage core.Stage, next time.Time) *core.Decision {
-	d := &core.Decision{
-		Rule: p.gate.rule, Revision: p.gate.revision, Seq: t.seq, At: t.at, Partition: p.name, Verdict: v, Stage: stage,
-		Stages: slices.Clone(t.stages), Episode: p.Episode, Subject: m.Subject, From: m.Event.From, To: m.Event.To,
-	}
-	if t.event != nil && t.event.Subject == m.Subject {
-		d.From, d.To = t.event.From, t.event.To
-	}
-	if !next.IsZero() {
-		d.NextAt = &next
-	}
-	t.out = append(t.out, Output{Decision: d})
-	return d
-}
-
 // match takes an event that the rule looks at and whose condition is true.
-func (p *part) match(t *turn, ev member) {
+func (p *part) match(t *turn, ev *member) {
 	p.dirty = true
 	w := p.gate.window
 	if w != nil {
@@ -140,8 +128,8 @@ func (p *part) match(t *turn, ev member) {
 		case duplicate:
 			return
 		case tooLate:
-			t.note(core.StageResult{Stage: core.StageWindow, Text: fmt.Sprintf("older than %s before the newest event; not counted", w.Within)})
-			t.say(p, &ev, core.Drop, core.StageWindow, time.Time{})
+			t.note(remark{stage: core.StageWindow, text: "older than " + w.Within.String() + " before the newest event; not counted"})
+			t.say(p, ev, core.Drop, core.StageWindow, time.Time{})
 			return
 		case counted:
 		}
@@ -158,7 +146,7 @@ func (p *part) match(t *turn, ev member) {
 }
 
 // join makes the subject a member, or renews what it is a member for.
-func (p *part) join(ev member) *member {
+func (p *part) join(ev *member) *member {
 	for i := range p.Members {
 		m := &p.Members[i]
 		if m.Subject == ev.Subject {
@@ -166,23 +154,20 @@ func (p *part) join(ev member) *member {
 			return m
 		}
 	}
-	p.Members = append(p.Members, ev)
+	p.Members = append(p.Members, *ev)
 	return &p.Members[len(p.Members)-1]
 }
 
 // count is the window stage; it reports whether the event goes on.
 func (p *part) count(t *turn, w *core.Window, m *member) bool {
-	n := len(p.Marks)
-	r := core.StageResult{Stage: core.StageWindow, N: n, Need: w.Count, OK: true}
-	if !p.Latch && n < w.Count {
-		r.OK = false
-		r.Text = fmt.Sprintf("%d of %d in %s", n, w.Count, w.Within)
+	r := remark{stage: core.StageWindow, n: len(p.Marks), need: w.Count, say: opened, gate: p.gate}
+	if !p.Latch && r.n < w.Count {
+		r.say = counting
 		t.note(r)
 		t.say(p, m, core.Hold, core.StageWindow, time.Time{})
 		return false
 	}
-	r.Text = fmt.Sprintf("%d of %d in %s; closes at %d or after %s without one", n, w.Count, w.Within, w.Exit, w.Quiet)
-	p.Latch = true
+	r.ok, p.Latch = true, true
 	t.note(r)
 	return true
 }
@@ -193,28 +178,20 @@ func (p *part) approach(t *turn, m *member) {
 		if m.Due.IsZero() {
 			m.From, m.Due = t.at, t.at.Add(p.gate.dwell)
 		}
-		t.note(p.dwelling(m, t.at))
+		t.note(remark{stage: core.StageDwell, until: m.Due, say: dwelling, gate: p.gate, at: t.at})
 		t.say(p, m, core.Hold, core.StageDwell, m.Due)
 		return
 	}
 	if p.gate.dwell > 0 {
-		t.note(core.StageResult{Stage: core.StageDwell, OK: true, Text: "held since " + clock(m.From)})
+		t.note(remark{stage: core.StageDwell, ok: true, say: dwelt, span: t.at.Sub(m.From)})
 	}
 	p.again(t, m)
-}
-
-func (p *part) dwelling(m *member, at time.Time) core.StageResult {
-	left := core.Duration(m.Due.Sub(at).Round(time.Millisecond))
-	return core.StageResult{
-		Stage: core.StageDwell, Until: &m.Due,
-		Text: fmt.Sprintf("must hold for %s, %s left, until %s", core.Duration(p.gate.dwell), left, clock(m.Due)),
-	}
 }
 
 // again offers unless the episode fired and does not fire again for this.
 func (p *part) again(t *turn, m *member) {
 	if p.Fired > 0 && p.Pending == "" && !p.gate.every() {
-		t.note(core.StageResult{Stage: core.StageFiring, Text: "the episode fired already"})
+		t.note(remark{stage: core.StageFiring, text: "the episode fired already"})
 		t.say(p, m, core.Hold, core.StageFiring, p.refireAt())
 		return
 	}
@@ -223,9 +200,8 @@ func (p *part) again(t *turn, m *member) {
 
 // offer asks the late stages and fires when they agree.
 func (p *part) offer(t *turn, m *member) {
-	p.dirty = true
 	held, why := t.facts.unless(m, t.at)
-	if why.Stage != "" {
+	if why.stage != "" {
 		t.note(why)
 	}
 	if held {
@@ -233,23 +209,22 @@ func (p *part) offer(t *turn, m *member) {
 		return
 	}
 	if p.Fired == 0 && t.at.Before(p.Cool) {
-		until := p.Cool
-		t.note(core.StageResult{Stage: core.StageCooldown, Until: &until, Text: "cooling down until " + clock(until)})
-		p.suppress(t, m, core.StageCooldown, until)
+		t.note(remark{stage: core.StageCooldown, until: p.Cool, text: "cooling down"})
+		p.suppress(t, m, core.StageCooldown, p.Cool)
 		return
 	}
 	if p.gate.cooldown > 0 {
-		t.note(core.StageResult{Stage: core.StageCooldown, OK: true, Text: "not cooling down"})
+		t.note(remark{stage: core.StageCooldown, ok: true, text: "not cooling down"})
 	}
 	if p.Closing != nil {
-		t.note(core.StageResult{Stage: core.StageMode, Text: "waits until the recovery of the episode before it is sent"})
+		t.note(remark{stage: core.StageMode, text: "waits until the recovery of the episode before it is sent"})
 		p.suppress(t, m, core.StageMode, time.Time{})
 		return
 	}
 	verdict := t.facts.admit(p)
 	t.note(verdict.result)
 	for _, id := range verdict.cancel {
-		t.out = append(t.out, Output{Cancel: id})
+		t.said = append(t.said, saying{cancel: id})
 	}
 	if !verdict.ok {
 		p.suppress(t, m, core.StageMode, time.Time{})
@@ -265,6 +240,7 @@ func (p *part) suppress(t *turn, m *member, stage core.Stage, next time.Time) {
 	if p.Pending == "" {
 		p.Since = t.at
 	}
+	p.dirty = p.dirty || p.Pending != stage || p.Offer != m.Subject
 	p.Pending, p.Offer = stage, m.Subject
 	if !known {
 		t.say(p, m, core.Suppress, stage, next)
@@ -272,6 +248,7 @@ func (p *part) suppress(t *turn, m *member, stage core.Stage, next time.Time) {
 }
 
 func (p *part) fire(t *turn, m *member, queue bool) {
+	p.dirty = true
 	p.Fired++
 	p.LastAt, p.Pending, p.Since = t.at, "", time.Time{}
 	p.Recover = p.gate.recover
@@ -281,12 +258,12 @@ func (p *part) fire(t *turn, m *member, queue bool) {
 	}, m, t.at)
 	if queue {
 		p.Queued = append(p.Queued, f)
-		t.say(p, m, core.Hold, core.StageMode, time.Time{}).Firing = f.ID
+		t.say(p, m, core.Hold, core.StageMode, time.Time{}).firing = f.ID
 		return
 	}
-	t.note(core.StageResult{Stage: core.StageFiring, OK: true, Text: "fires as " + f.ID})
-	t.say(p, m, core.Fire, core.StageFiring, p.refireAt()).Firing = f.ID
-	t.out = append(t.out, Output{Firing: &f})
+	t.note(remark{stage: core.StageFiring, ok: true, text: "fires as " + f.ID})
+	t.say(p, m, core.Fire, core.StageFiring, p.refireAt()).firing = f.ID
+	t.said = append(t.said, saying{fire: &f})
 }
 
 // release lets the oldest queued firing go.
@@ -298,35 +275,34 @@ func (p *part) release(t *turn) {
 	if i := slices.IndexFunc(p.Members, func(m member) bool { return m.Subject == f.Subject }); i >= 0 {
 		m = &p.Members[i]
 	}
-	t.note(core.StageResult{Stage: core.StageMode, OK: true, Text: "its turn has come"})
-	t.note(core.StageResult{Stage: core.StageFiring, OK: true, Text: "fires as " + f.ID})
+	t.note(remark{stage: core.StageMode, ok: true, text: "its turn has come"})
+	t.note(remark{stage: core.StageFiring, ok: true, text: "fires as " + f.ID})
 	d := t.say(p, m, core.Fire, core.StageFiring, time.Time{})
-	d.Firing, d.Episode = f.ID, f.Episode
-	t.out = append(t.out, Output{Firing: &f})
+	d.firing, d.episode = f.ID, f.Episode
+	t.said = append(t.said, saying{fire: &f})
 }
 
 // recheck evaluates while of members that an event or the time may concern.
 // A removed subject is released whatever while says.
 func (p *part) recheck(t *turn, concerns func(*member) bool) {
-	var gone []member
-	kept := p.Members[:0]
+	var last *member // of those that are gone
+	n := 0
 	for i := range p.Members {
-		m := p.Members[i]
-		leaves := false
-		if concerns(&m) {
-			leaves = p.leaves(t, &m)
+		m := &p.Members[i]
+		if concerns(m) && p.leaves(t, m) {
+			last = new(*m)
+			continue
 		}
-		if leaves {
-			gone = append(gone, m)
-		} else {
-			kept = append(kept, m)
+		if n < i {
+			p.Members[n] = *m
 		}
+		n++
 	}
-	p.Members = kept
-	if len(gone) == 0 || len(kept) > 0 || p.Episode == "" {
+	clear(p.Members[n:])
+	p.Members = p.Members[:n]
+	if last == nil || n > 0 || p.Episode == "" {
 		return
 	}
-	last := &gone[len(gone)-1]
 	if t.event != nil && t.event.Subject == last.Subject {
 		last.Event, last.Kind = *t.event, kindOf(*t.event)
 	}
@@ -338,7 +314,7 @@ func (p *part) recheck(t *turn, concerns func(*member) bool) {
 func (p *part) leaves(t *turn, m *member) bool {
 	if t.event != nil && t.event.Removed && t.event.Subject == m.Subject {
 		p.dirty = true
-		p.letGo(t, m, core.StageResult{Stage: core.StageDwell, Text: "released: nothing watches it any more"})
+		p.letGo(t, m, remark{stage: core.StageDwell, text: "released: nothing watches it any more"})
 		return true
 	}
 	if p.gate.window != nil && p.gate.dwell == 0 {
@@ -354,11 +330,11 @@ func (p *part) leaves(t *turn, m *member) bool {
 }
 
 // letGo ends the dwell of m.
-func (p *part) letGo(t *turn, m *member, why core.StageResult) {
+func (p *part) letGo(t *turn, m *member, why remark) {
 	if !m.Due.IsZero() && !m.Held {
 		t.note(why)
 		t.say(p, m, core.Drop, core.StageDwell, time.Time{})
-		t.stages = nil
+		t.clear()
 	}
 	m.Due, m.Held, m.From = time.Time{}, false, time.Time{}
 	if p.gate.window != nil && p.Offer == m.Subject {
@@ -374,13 +350,13 @@ func (p *part) shutdown(t *turn, m *member, text string) {
 	case p.Fired > 0:
 		p.conclude(t, m, text)
 	case p.Pending != "":
-		t.stages = append(t.stages, core.StageResult{Stage: p.Pending, Text: "closed before it could fire: " + text})
+		t.note(remark{stage: p.Pending, text: "closed before it could fire: " + text})
 		t.say(p, m, core.Drop, p.Pending, time.Time{})
 	}
 	if p.gate.window != nil {
 		p.shut(p.gate.window)
 	}
-	t.stages = nil
+	t.clear()
 	p.Members, p.Episode, p.Fired, p.LastAt = nil, "", 0, time.Time{}
 	p.Pending, p.Offer, p.Since, p.Recover = "", core.Subject{}, time.Time{}, nil
 }
@@ -394,16 +370,16 @@ func (p *part) conclude(t *turn, m *member, text string) {
 		Recovery: true, Subject: m.Subject, At: t.at, Status: core.FiringQueued, Steps: p.Recover,
 	}, m, t.at)
 	wait := len(p.Queued) > 0 || t.facts.busy(p.Episode)
-	t.stages = append(t.stages, core.StageResult{Stage: core.StageFiring, OK: true, Text: "recovers: " + text})
+	t.note(remark{stage: core.StageFiring, ok: true, text: "recovers: " + text})
 	if wait {
-		t.note(core.StageResult{Stage: core.StageMode, Text: "waits until the firings before it are done"})
+		t.note(remark{stage: core.StageMode, text: "waits until the firings before it are done"})
 	}
-	t.say(p, m, core.Recover, core.StageFiring, time.Time{}).Firing = f.ID
+	t.say(p, m, core.Recover, core.StageFiring, time.Time{}).firing = f.ID
 	if wait {
 		p.Closing = &f
 		return
 	}
-	t.out = append(t.out, Output{Firing: &f})
+	t.said = append(t.said, saying{fire: &f})
 }
 
 // settle sends the waiting recovery when the firings before it are final.
@@ -412,7 +388,7 @@ func (p *part) settle(t *turn) {
 		return
 	}
 	p.dirty = true
-	t.out = append(t.out, Output{Firing: p.Closing})
+	t.said = append(t.said, saying{fire: p.Closing})
 	p.Closing = nil
 }
 
@@ -450,22 +426,22 @@ func (p *part) tick(t *turn, now time.Time) {
 	p.ripen(t)
 	if due(p.refireAt()) && len(p.Members) > 0 {
 		each := p.gate.window.Refire.Each.Std()
-		t.note(core.StageResult{Stage: core.StageWindow, OK: true, N: len(p.Marks), Need: p.gate.window.Count, Text: "open; fires again each " + p.gate.window.Refire.Each.String()})
+		t.note(remark{stage: core.StageWindow, ok: true, n: len(p.Marks), need: p.gate.window.Count, text: "open; fires again each " + p.gate.window.Refire.Each.String()})
 		p.offer(t, &p.Members[0])
 		if missed := now.Sub(p.LastAt).Truncate(each); p.Pending == "" && missed > 0 {
-			p.LastAt = p.LastAt.Add(missed)
+			p.LastAt, p.dirty = p.LastAt.Add(missed), true
 		}
-		t.stages = nil
+		t.clear()
 	}
 	if p.Pending == core.StageCooldown && due(p.Cool) {
 		p.reoffer(t)
-		t.stages = nil
+		t.clear()
 	}
 	if w := p.gate.window; w != nil {
 		if p.Latch && due(p.closes(w)) {
 			n := len(p.Marks)
 			p.prune(w, t.at)
-			t.note(core.StageResult{Stage: core.StageWindow, N: len(p.Marks), Need: w.Count, Text: fmt.Sprintf("closes with %d left of %d", len(p.Marks), n)})
+			t.note(remark{stage: core.StageWindow, n: len(p.Marks), need: w.Count, text: fmt.Sprintf("closes with %d left of %d", len(p.Marks), n)})
 			p.shutdown(t, p.last(), "the window closed")
 		}
 		p.dryOut(w, t.at)
@@ -489,10 +465,9 @@ func (p *part) ripen(t *turn) {
 			p.letGo(t, m, why)
 			continue
 		}
-		until := m.Due
-		t.note(core.StageResult{Stage: core.StageDwell, OK: true, Until: &until, Text: fmt.Sprintf("held for %s, since %s", core.Duration(p.gate.dwell), clock(m.From))})
+		t.note(remark{stage: core.StageDwell, ok: true, until: m.Due, text: "held for " + p.gate.lasts})
 		p.again(t, m)
-		t.stages = nil
+		t.clear()
 	}
 }
 
@@ -562,4 +537,5 @@ func partName(partition string) string {
 	return "x" + hex.EncodeToString(sum[:8])
 }
 
-func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
+// clock names its zone: who reads it may be in another.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }

@@ -110,89 +110,145 @@ func word(source string, i int) bool {
 	return false
 }
 
+// kinds are kinds of events, one bit each in the order of eventKinds.
+type kinds uint8
+
+func bit(k core.Kind) kinds {
+	for i, known := range eventKinds() {
+		if k == known {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
 // index finds the rules that an event can concern, by trigger, subject and one
 // thing that the condition demands of the system.
 type index struct {
-	rules map[place][]*live
-	tags  map[string]int // tags that places name, and how often
+	shelves [3][6]shelf // by kind of subject and of event
+	kinds   [5][5]kinds // of a change from one health to another
 }
 
-type place struct {
-	kind    core.Kind
-	subject core.SubjectKind
-	want    equals // zero: whatever the system is
-	narrow  bool   // want counts
+// shelf has the rules that look at one kind of event of one kind of subject.
+type shelf struct {
+	broad  []*live  // whatever the system is, in order of id
+	narrow []drawer // one for each tag
 }
 
-func newIndex() index { return index{rules: map[place][]*live{}, tags: map[string]int{}} }
+// drawer has the rules that demand a value of one tag, or with an empty tag of
+// the id.
+type drawer struct {
+	tag   string
+	rules map[string][]*live // by value, in order of id
+}
 
-// places are where a rule is found.
-func (r *live) places() []place {
-	var out []place
-	for _, t := range r.triggers {
-		p := place{kind: t.kind, subject: t.subject}
-		if len(r.wanted) > 0 {
-			p.want, p.narrow = r.wanted[0], true
-		}
-		if !slices.Contains(out, p) {
-			out = append(out, p)
+func newIndex() index {
+	var x index
+	for _, from := range core.Healths() {
+		for _, to := range core.Healths() {
+			for i, k := range eventKinds() {
+				if (core.Transition{From: from, To: to}).Is(k) {
+					x.kinds[from][to] |= 1 << i
+				}
+			}
 		}
 	}
-	return out
+	return x
+}
+
+// of are the kinds that a change is of.
+func (x *index) of(t *core.Transition) kinds {
+	if int(t.From) >= len(x.kinds) || int(t.To) >= len(x.kinds) {
+		return bit(core.KindChanged)
+	}
+	return x.kinds[t.From][t.To]
+}
+
+func byID(a, b *live) int { return cmp.Compare(a.Rule.ID, b.Rule.ID) }
+
+// each calls f with the lists that a rule belongs in; f returns the new list.
+func (x *index) each(r *live, f func(list []*live) []*live) {
+	for _, t := range r.triggers {
+		for i := range x.shelves[0] {
+			if t.bit != 1<<i {
+				continue
+			}
+			s := &x.shelves[row(t.subject)][i]
+			if len(r.wanted) == 0 {
+				s.broad = f(s.broad)
+				continue
+			}
+			want := r.wanted[0]
+			d := slices.IndexFunc(s.narrow, func(d drawer) bool { return d.tag == want.tag })
+			if d < 0 {
+				d = len(s.narrow)
+				s.narrow = append(s.narrow, drawer{tag: want.tag, rules: map[string][]*live{}})
+			}
+			list := f(s.narrow[d].rules[want.value])
+			s.narrow[d].rules[want.value] = list
+			if len(list) == 0 {
+				delete(s.narrow[d].rules, want.value)
+			}
+			if len(s.narrow[d].rules) == 0 {
+				s.narrow = slices.Delete(s.narrow, d, d+1)
+			}
+		}
+	}
 }
 
 func (x *index) add(r *live) {
-	for _, p := range r.places() {
-		x.rules[p] = append(x.rules[p], r)
-		if p.narrow {
-			x.tags[p.want.tag]++
+	x.each(r, func(list []*live) []*live {
+		i, found := slices.BinarySearchFunc(list, r, byID)
+		if found {
+			return list
 		}
-	}
+		return slices.Insert(list, i, r)
+	})
 }
 
 func (x *index) remove(r *live) {
-	for _, p := range r.places() {
-		x.rules[p] = slices.DeleteFunc(x.rules[p], func(o *live) bool { return o == r })
-		if len(x.rules[p]) == 0 {
-			delete(x.rules, p)
-		}
-		if p.narrow {
-			if x.tags[p.want.tag]--; x.tags[p.want.tag] == 0 {
-				delete(x.tags, p.want.tag)
-			}
-		}
-	}
+	x.each(r, func(list []*live) []*live {
+		return slices.DeleteFunc(list, func(o *live) bool { return o == r })
+	})
 }
 
 // candidates are the rules that look at an event and whose condition is not
-// known to be false, each once, in order of id.
-func (x *index) candidates(m *Machine, t *core.Transition) []*live {
-	var out []*live
+// known to be false, each once, in order of id. They are good until it is asked
+// again.
+func (m *Machine) candidates(t *core.Transition, of kinds) []*live {
+	m.found = m.found[:0]
 	id := systemOf(t.Subject)
-	tags := m.world.systems[id].Tags
-	look := func(p place) {
-		for _, r := range x.rules[p] {
-			if r.stamp != t.Seq {
-				r.stamp = t.Seq
-				out = append(out, r)
-			}
-		}
+	var tags map[string]string
+	if s, ok := m.world.systems[id]; ok {
+		tags = s.seen.Tags
 	}
-	for _, kind := range eventKinds() {
-		if !t.Is(kind) {
+	shelves := &m.index.shelves[row(t.Subject.Kind)]
+	for i := range shelves {
+		if of&(1<<i) == 0 {
 			continue
 		}
-		p := place{kind: kind, subject: t.Subject.Kind}
-		look(p)
-		p.narrow = true
-		for tag := range x.tags {
-			p.want = equals{tag: tag, value: tags[tag]}
-			if tag == "" {
-				p.want.value = id
+		m.pick(shelves[i].broad, t.Seq)
+		for d := range shelves[i].narrow {
+			drawer := &shelves[i].narrow[d]
+			value := id
+			if drawer.tag != "" {
+				value = tags[drawer.tag]
 			}
-			look(p)
+			m.pick(drawer.rules[value], t.Seq)
 		}
 	}
-	slices.SortFunc(out, func(a, b *live) int { return cmp.Compare(a.Rule.ID, b.Rule.ID) })
-	return out
+	if !slices.IsSortedFunc(m.found, byID) {
+		slices.SortFunc(m.found, byID)
+	}
+	return m.found
+}
+
+// pick adds the rules of a list that were not picked for the event before.
+func (m *Machine) pick(list []*live, seq int64) {
+	for _, r := range list {
+		if r.stamp != seq {
+			r.stamp = seq
+			m.found = append(m.found, r)
+		}
+	}
 }

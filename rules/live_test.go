@@ -591,6 +591,85 @@ func TestARuleSeesWhatHappensRightAfterItWasSaved(t *testing.T) {
 	s.final(20)
 }
 
+// A firing that is sent again runs again: single waits for it, without having
+// fired meanwhile.
+func TestSingleWaitsForWhatIsSentAgain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	release := make(chan struct{})
+	s.hook.answer = func(n int, w http.ResponseWriter, _ *http.Request) {
+		switch n {
+		case 1:
+			w.WriteHeader(http.StatusNotFound)
+		case 2:
+			<-release
+		}
+	}
+	s.apply(2, page(webhook("one", s.hook.URL, "${system.id}")))
+	runner, _ := s.start(nil, rules.DeliveryOptions{})
+	s.record(core.Fail, 0)
+	steps, err := s.store.Deliveries(t.Context(), s.final(1)[0].ID, nil, 10)
+	if err != nil || len(steps) != 1 {
+		t.Fatalf("deliveries: %v, %d", err, len(steps))
+	}
+	if err := s.store.Resend(t.Context(), steps[0].ID, time.Now()); err != nil {
+		t.Fatalf("resend: %v", err)
+	}
+	s.record(core.Fail, 1)
+	eventually(t, "the second system is held back by the mode", func() bool {
+		return slices.ContainsFunc(runner.State("page"), func(g rules.GateState) bool { return g.Partition == "sys-1" && g.Held == core.StageMode })
+	})
+	close(release)
+	for _, f := range s.final(2) {
+		if f.Status != core.FiringDone {
+			t.Errorf("firing %s is %s, want done", f.ID, f.Status)
+		}
+	}
+	if peak := s.hook.peak(); peak != 1 {
+		t.Errorf("%d at once, want 1", peak)
+	}
+}
+
+// A delivery that waits for a busy channel uses up no attempts, nor does the
+// store count any.
+func TestWaitingForAChannelUsesUpNoAttempts(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	release := make(chan struct{})
+	s.hook.answer = func(int, http.ResponseWriter, *http.Request) { <-release }
+	rule := page(webhook("one", s.hook.URL, "x"))
+	rule.Mode = "parallel"
+	s.apply(2, rule)
+	s.start(nil, rules.DeliveryOptions{PerChannel: 1})
+	s.record(core.Fail, 0, 1)
+	list := func() []core.Delivery {
+		all, err := s.store.Deliveries(t.Context(), "", nil, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	givenBack := map[time.Time]bool{}
+	eventually(t, "three claims that are given back", func() bool {
+		for _, d := range list() {
+			if d.Status != core.DeliveryWaiting || d.Error == "" {
+				continue
+			}
+			if givenBack[d.Updated] = true; d.Attempts != 0 {
+				t.Fatalf("%d attempts of a delivery that waits, want none", d.Attempts)
+			}
+		}
+		return len(givenBack) >= 3
+	})
+	close(release)
+	s.final(2)
+	for _, d := range list() {
+		if d.Status != core.DeliveryDone || d.Attempts != 1 {
+			t.Errorf("delivery %d is %s after %d attempts, want done after one", d.ID, d.Status, d.Attempts)
+		}
+	}
+}
+
 // A channel that keeps failing is paused, and its deliveries are not used up.
 func TestAChannelThatKeepsFailingIsPaused(t *testing.T) {
 	t.Parallel()

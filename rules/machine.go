@@ -2,7 +2,6 @@ package rules
 
 import (
 	"cmp"
-	"container/heap"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -68,21 +67,40 @@ type Machine struct {
 	sick   map[string]core.Problems // rules that do not compile
 	stored map[string][]byte        // gate state of rules that are not live
 	index  index
-	parts  map[core.Subject]map[*part]bool // that have the subject or one of its assignments as a member
-	held   map[*part]bool                  // whose offer unless holds back
+	parts  map[core.Subject][]*part // that have the subject or one of its assignments as a member, in order of key
+	held   map[*part]bool           // whose offer unless holds back
+	blamed map[*part]bool           // of these, where unless reads causes
+	waits  map[*live]bool           // that may have something that waits for firings
 	timers timers
 	edges  []time.Time // when a maintenance or a silence begins or ends
 
-	active map[string]map[string]activity // by rule and firing: not final
-	dirty  map[string]*part               // by key; nil: deleted
-	marks  map[string][]byte              // other state to be stored
+	active map[string]*doing // by rule: firings that are not final
+	moved  []*part           // whose state is to be stored, oldest first
+	marks  map[string][]byte // other state to be stored
 
-	env Env // reused; evaluation does not keep it
+	// What follows is used again and again, so that an event that comes to
+	// nothing leaves nothing to collect.
+	env   Env             // what expressions see; evaluation does not keep it
+	shown bool            // env is of event
+	lacks lazy            // what is not in env yet
+	event core.Transition // the one that is dealt with
+	ev    member          // made of it
+	turn  turn
+	notes []remark // of conditions
+	found []*live  // candidates
+	near  []*part  // that an event touches
+	out   []Output
+}
+
+// doing are the firings of a rule that are not final.
+type doing struct {
+	firings  map[string]activity
+	running  int            // recoveries apart
+	episodes map[string]int // how many firings each has
 }
 
 // activity is a firing that is not final.
 type activity struct {
-	episode   string
 	recovery  bool
 	cancelled bool
 }
@@ -90,6 +108,7 @@ type activity struct {
 // live is a rule in use.
 type live struct {
 	*Program
+	ask     *asker
 	begin   time.Time // events before are not its business
 	parts   map[string]*part
 	waiting []*part // offers that the mode holds back, oldest first
@@ -105,8 +124,8 @@ func NewMachine(c *Compiler, o MachineOptions) *Machine {
 	}
 	return &Machine{
 		c: c, o: o, world: newWorld(), rules: map[string]*live{}, sick: map[string]core.Problems{}, stored: map[string][]byte{},
-		index: newIndex(), parts: map[core.Subject]map[*part]bool{}, held: map[*part]bool{},
-		active: map[string]map[string]activity{}, dirty: map[string]*part{}, marks: map[string][]byte{},
+		index: newIndex(), parts: map[core.Subject][]*part{}, held: map[*part]bool{}, blamed: map[*part]bool{}, waits: map[*live]bool{},
+		active: map[string]*doing{}, marks: map[string][]byte{},
 	}
 }
 
@@ -129,7 +148,7 @@ func (m *Machine) Restore(cursor int64, state map[string][]byte) {
 
 // SetHealth tells how a subject was when the events to come began.
 func (m *Machine) SetHealth(s core.Subject, h core.Health, since time.Time) {
-	m.world.health[s] = fact{health: h, since: since}
+	m.world.set(s, fact{health: h, since: since})
 }
 
 // SetCatalog tells what people wrote. What a maintenance or a silence held back
@@ -152,40 +171,53 @@ func (m *Machine) Feed(t core.Transition, now time.Time) []Output {
 	if at.After(now) {
 		at = now
 	}
-	out := m.advance(func(due time.Time) bool { return due.Before(at) }, now)
-	m.world.apply(t)
+	m.out = m.out[:0]
+	m.advance(&m.out, at, false, now)
+	m.world.apply(&t)
 	if at.After(m.clock) {
 		m.clock = at
 	}
-	for _, p := range m.touched(t.Subject) {
-		m.run(&out, p, at, now, &t, func(v *turn) {
-			p.Watches = slices.DeleteFunc(p.Watches, func(w member) bool { return w.Subject == t.Subject })
-			p.recheck(v, func(b *member) bool { return b.Subject == t.Subject || m.rules[p.gate.rule].while != nil })
-		})
+	m.event, m.shown = t, false
+	m.recheck(at, now)
+	of := m.index.of(&m.event)
+	for _, r := range m.candidates(&m.event, of) {
+		m.consider(r, of, at, now)
 	}
-	for _, r := range m.index.candidates(m, &t) {
-		m.consider(&out, r, &t, at, now)
-	}
-	for _, p := range m.retry(&t) {
+	for _, p := range m.retry(&m.event) {
 		if p.handled != t.Seq {
-			m.run(&out, p, at, now, &t, func(v *turn) { p.reoffer(v) })
+			m.run(&m.out, p, at, now, &m.event, func(v *turn) { p.reoffer(v) })
 		}
 	}
+	if len(m.out) == 0 {
+		return nil
+	}
+	out := slices.Clone(m.out)
+	clear(m.out)
 	return out
 }
 
-// touched are the partitions that a change of the subject may concern, in
-// order of their keys.
-func (m *Machine) touched(s core.Subject) []*part {
-	return sorted(m.parts[s])
+// recheck looks again, in order of their keys, at the partitions that the event
+// may concern.
+func (m *Machine) recheck(at, now time.Time) {
+	s := m.event.Subject
+	m.near = append(m.near[:0], m.parts[s]...)
+	for _, p := range m.near {
+		all := p.rule.while != nil
+		m.run(&m.out, p, at, now, &m.event, func(v *turn) {
+			p.Watches = slices.DeleteFunc(p.Watches, func(w member) bool { return w.Subject == s })
+			p.recheck(v, func(b *member) bool { return all || b.Subject == s })
+		})
+	}
 }
 
 func sorted(set map[*part]bool) []*part {
 	if len(set) == 0 {
 		return nil
 	}
-	return slices.SortedFunc(maps.Keys(set), func(a, b *part) int { return cmp.Compare(a.key, b.key) })
+	return slices.SortedFunc(maps.Keys(set), byKey)
 }
+
+func byKey(a, b *part) int { return cmp.Compare(a.key, b.key) }
 
 // retry are the partitions whose offer unless holds back and for which this
 // event is reason to offer again: it is of one of their subjects, or of a
@@ -194,15 +226,20 @@ func (m *Machine) retry(t *core.Transition) []*part {
 	if len(m.held) == 0 {
 		return nil
 	}
-	mine := m.parts[t.Subject]
-	again := map[*part]bool{}
-	for p := range m.held {
-		r := m.rules[p.gate.rule]
-		if mine[p] || r != nil && r.unless != nil && r.unless.causes && t.Subject.Kind == core.OfSystem {
-			again[p] = true
+	m.near = m.near[:0]
+	for _, p := range m.parts[t.Subject] {
+		if p.held {
+			m.near = append(m.near, p)
 		}
 	}
-	return sorted(again)
+	if t.Subject.Kind == core.OfSystem && len(m.blamed) > 0 {
+		for p := range m.blamed {
+			m.near = append(m.near, p)
+		}
+		slices.SortFunc(m.near, byKey)
+		m.near = slices.Compact(m.near)
+	}
+	return m.near
 }
 
 // Wake deals with all timers that are due.
@@ -210,7 +247,8 @@ func (m *Machine) Wake(now time.Time) []Output { return m.wake(now, now) }
 
 // wake deals with the timers that are due until an instant in the past.
 func (m *Machine) wake(until, now time.Time) []Output {
-	out := m.advance(func(due time.Time) bool { return !due.After(until) }, now)
+	var out []Output
+	m.advance(&out, until, true, now)
 	if until.After(m.clock) {
 		m.clock = until
 	}
@@ -230,47 +268,46 @@ func (m *Machine) NextWake() time.Time {
 	return next
 }
 
-// advance runs the timers that are due, each at its own instant.
-func (m *Machine) advance(due func(time.Time) bool, now time.Time) []Output {
-	var out []Output
-	for at := m.NextWake(); !at.IsZero() && due(at); at = m.NextWake() {
+// advance runs the timers that are due before an instant, or at it too, each at
+// its own.
+func (m *Machine) advance(out *[]Output, until time.Time, inclusive bool, now time.Time) {
+	for at := m.NextWake(); !at.IsZero() && (at.Before(until) || inclusive && at.Equal(until)); at = m.NextWake() {
 		if at.After(m.clock) {
 			m.clock = at
 		}
 		if len(m.edges) > 0 && m.edges[0].Equal(at) {
 			m.edges = m.edges[1:]
-			out = append(out, m.lift(at, now)...)
+			*out = append(*out, m.lift(at, now)...)
 			continue
 		}
 		p := m.timers.take()
-		m.run(&out, p, at, now, nil, func(v *turn) { m.ring(v, p, now) })
+		m.run(out, p, at, now, nil, func(v *turn) { m.ring(v, p, now) })
 	}
-	return out
 }
 
 // ring is a timer of a partition.
 func (m *Machine) ring(v *turn, p *part, now time.Time) {
-	r := m.rules[p.gate.rule]
+	r := p.rule
 	if r.while != nil && r.while.Timed() {
 		p.recheck(v, func(*member) bool { return true })
-		v.stages = nil
+		v.clear()
 	}
 	p.tick(v, now)
-	v.stages = nil
+	v.clear()
 	if p.Pending == core.StageUnless && r.unless != nil && r.unless.Timed() {
 		p.reoffer(v)
-		v.stages = nil
+		v.clear()
 	}
 	for _, w := range slices.Clone(p.Watches) {
-		m.world.fill(&m.env, &w.Event, w.Kind, v.at)
-		verdict := m.condition(r, w.Kind, w.Subject.Kind)
+		m.show(&w.Event, w.Kind, v.at)
+		verdict := m.condition(r, w.Kind, w.Subject.Kind, m.index.of(&w.Event))
 		if !verdict.ok {
 			continue
 		}
 		p.Watches = slices.DeleteFunc(p.Watches, func(o member) bool { return o.Subject == w.Subject })
-		v.stages = verdict.stages
-		p.match(v, w)
-		v.stages = nil
+		v.notes = append(v.notes, m.notes...)
+		p.match(v, &w)
+		v.clear()
 	}
 }
 
@@ -294,63 +331,88 @@ func (m *Machine) lift(at, now time.Time) []Output {
 }
 
 func (m *Machine) sortedRules() []*live {
-	return slices.SortedFunc(maps.Values(m.rules), func(a, b *live) int { return cmp.Compare(a.Rule.ID, b.Rule.ID) })
+	return slices.SortedFunc(maps.Values(m.rules), byID)
 }
 
-// consider is one rule's view of one event.
-func (m *Machine) consider(out *[]Output, r *live, t *core.Transition, at, now time.Time) {
+// consider is one rule's view of the event.
+func (m *Machine) consider(r *live, of kinds, at, now time.Time) {
+	t := &m.event
 	if t.At.Before(r.begin) {
 		return
 	}
-	kind, ok := r.sees(t)
+	kind, ok := r.sees(t.Subject.Kind, of)
 	if !ok {
 		return
 	}
 	m.stats.Evaluated++
-	ev := member{Subject: t.Subject, Event: *t, Kind: kind, Good: t.To == core.Healthy, First: t.Seq}
 	if t.Removed {
-		m.reject(out, r, &ev, at, now, core.Drop, core.StageResult{Stage: core.StageTrigger, Text: "nothing watches it any more"})
+		m.notes = append(m.notes[:0], remark{stage: core.StageTrigger, text: "nothing watches it any more"})
+		m.reject(r, at, now)
 		return
 	}
-	m.world.fill(&m.env, t, kind, at)
-	verdict := m.condition(r, kind, t.Subject.Kind)
+	m.show(t, kind, at)
+	verdict := m.condition(r, kind, t.Subject.Kind, of)
 	if !verdict.ok && (verdict.failed || !verdict.timed) {
-		m.reject(out, r, &ev, at, now, core.Drop, verdict.stages...)
+		m.reject(r, at, now)
 		return
 	}
+	m.ev = member{Subject: t.Subject, Event: *t, Kind: kind, Good: t.To == core.Healthy, First: t.Seq}
 	name, by := m.partition(r, t)
-	p := m.part(out, r, name, at, now)
-	m.run(out, p, at, now, t, func(v *turn) {
-		v.stages = append(v.stages, verdict.stages...)
-		if by.Stage != "" {
+	p := m.part(r, name, at, now)
+	m.run(&m.out, p, at, now, t, func(v *turn) {
+		v.notes = append(v.notes, m.notes...)
+		if by.stage != "" {
 			v.note(by)
 		}
 		if verdict.ok {
-			p.match(v, ev)
+			p.match(v, &m.ev)
 			return
 		}
-		p.Watches = append(p.Watches, ev)
+		p.Watches = append(p.Watches, m.ev)
 		p.dirty = true
-		v.say(p, &ev, core.Drop, core.StageWhen, m.timed(p, r, v.at))
+		v.say(p, &m.ev, core.Drop, core.StageWhen, m.timed(p, r, v.at))
 	})
 }
 
-// reject decides against an event before it reaches any partition.
-func (m *Machine) reject(out *[]Output, r *live, ev *member, at, now time.Time, v core.DecisionVerdict, stages ...core.StageResult) {
-	p := &part{gate: &r.gate}
-	t := &turn{at: at, seq: ev.Event.Seq, event: &ev.Event, stages: stages}
-	t.say(p, ev, v, stages[len(stages)-1].Stage, time.Time{})
-	m.emit(out, t, now)
+// reject decides against the event, by the last of m.notes, before it reaches
+// any partition.
+func (m *Machine) reject(r *live, at, now time.Time) {
+	v, t := &m.turn, &m.event
+	v.reset(r.ask, at, t)
+	v.notes = append(v.notes, m.notes...)
+	v.said = append(v.said, saying{
+		verdict: core.Drop, stage: v.notes[len(v.notes)-1].stage, subject: t.Subject, from: t.From, to: t.To, end: len(v.notes),
+	})
+	m.emit(&m.out, &r.gate, "", now)
 }
 
-// sees finds the first trigger that looks at the event.
-func (r *live) sees(t *core.Transition) (core.Kind, bool) {
-	for _, g := range r.triggers {
-		if g.subject == t.Subject.Kind && t.Is(g.kind) {
+// sees finds the first trigger that looks at an event of kinds of a subject.
+func (r *live) sees(subject core.SubjectKind, of kinds) (core.Kind, bool) {
+	for i := range r.triggers {
+		if g := &r.triggers[i]; g.subject == subject && g.bit&of != 0 {
 			return g.kind, true
 		}
 	}
 	return "", false
+}
+
+// show makes m.env what expressions see of an event at an instant. What is lazy
+// is fetched when it is needed.
+func (m *Machine) show(t *core.Transition, kind core.Kind, at time.Time) {
+	if own := t == &m.event; !own || !m.shown || m.env.Now != at {
+		m.world.fill(&m.env, t, kind, at)
+		m.shown, m.lacks = own, everything
+		return
+	}
+	m.env.Kind = string(kind)
+}
+
+// fetch adds lazy parts to m.env.
+func (m *Machine) fetch(parts lazy) {
+	if parts &= m.lacks; parts != 0 {
+		m.world.fetch(&m.env, parts)
+		m.lacks &^= parts
+	}
 }
 
 // verdict is what the conditions of a rule said.
@@ -358,84 +420,80 @@ type verdict struct {
 	ok     bool
 	failed bool
 	timed  bool // could be another at another time
-	stages []core.StageResult
 }
 
-// condition evaluates the conditions of the triggers that are of the kind, of
-// which one must be true, and that of the rule, over m.env.
-func (m *Machine) condition(r *live, kind core.Kind, of core.SubjectKind) verdict {
-	out := verdict{stages: make([]core.StageResult, 1, 8)}
-	out.stages[0] = core.StageResult{Stage: core.StageTrigger, OK: true, Text: "health." + string(kind) + " of " + string(of)}
-	if !m.triggered(r, of, &out) {
+// condition evaluates the conditions of the triggers that look at kinds of
+// events, of which one must be true, and that of the rule, over m.env. It
+// leaves what they said in m.notes.
+func (m *Machine) condition(r *live, kind core.Kind, subject core.SubjectKind, of kinds) verdict {
+	m.notes = append(m.notes[:0], remark{stage: core.StageTrigger, ok: true})
+	for i := range r.triggers {
+		if g := &r.triggers[i]; g.kind == kind && g.subject == subject {
+			m.notes[0].text = g.text
+			break
+		}
+	}
+	out := m.triggered(r, subject, of)
+	if !out.ok || r.when == nil {
 		return out
 	}
-	if r.when == nil {
-		out.ok = true
-		return out
-	}
-	return m.judge(r.when, core.StageWhen, "when", out)
+	v, note := m.judge(r.when, core.StageWhen, m.o.Explain)
+	m.notes = append(m.notes, note)
+	v.timed = v.timed || out.timed
+	return v
 }
 
-// triggered evaluates the conditions of the triggers of a subject kind that
-// the event in m.env is for: the event is let through when one of them is.
-func (m *Machine) triggered(r *live, of core.SubjectKind, out *verdict) bool {
-	var failed *verdict
-	for i, g := range r.triggers {
-		if g.subject != of || !m.isKind(g.kind) {
+// triggered evaluates the conditions of the triggers of a subject that look at
+// kinds of events: the event is let through when one of them is true.
+func (m *Machine) triggered(r *live, subject core.SubjectKind, of kinds) verdict {
+	var out verdict
+	for i := range r.triggers {
+		g := &r.triggers[i]
+		if g.subject != subject || g.bit&of == 0 {
 			continue
 		}
 		if g.when == nil {
-			return true
+			m.notes = m.notes[:1]
+			return verdict{ok: true}
 		}
-		v := m.judge(g.when, core.StageTrigger, fmt.Sprintf("on[%d].when", i), verdict{stages: out.stages[:1:1]})
+		v, note := m.judge(g.when, core.StageTrigger, m.o.Explain)
+		m.notes = append(m.notes[:1], note)
 		if v.ok {
-			*out = v
-			return true
+			return v
 		}
-		v.timed = v.timed || failed != nil && failed.timed
-		failed = &v
+		v.timed = v.timed || out.timed
+		out = v
 	}
-	if failed != nil {
-		*out = *failed
-	}
-	return false
+	return out
 }
 
-// isKind reports whether the event in m.env is of a kind.
-func (m *Machine) isKind(k core.Kind) bool {
-	var from, to core.Health
-	if from.UnmarshalText([]byte(m.env.From)) != nil || to.UnmarshalText([]byte(m.env.To)) != nil {
-		return false
-	}
-	return core.Transition{From: from, To: to}.Is(k)
-}
-
-func (m *Machine) judge(c *condition, stage core.Stage, what string, v verdict) verdict {
+// judge evaluates a condition over m.env.
+func (m *Machine) judge(c *condition, stage core.Stage, explain bool) (verdict, remark) {
+	m.fetch(c.reads)
 	ok, err := c.Bool(&m.env)
-	r := core.StageResult{Stage: stage, OK: ok && err == nil, Text: what + " is false"}
+	r := remark{stage: stage, ok: ok && err == nil, text: c.isFalse}
 	switch {
 	case err != nil:
-		r.Failed, r.Text = true, what+" cannot be evaluated: "+err.Error()
+		r.failed, r.text = true, c.name+" cannot be evaluated: "+err.Error()
 	case ok:
-		r.Text = what + " is true"
+		r.text = c.isTrue
 	}
-	if m.o.Explain {
-		r.Nodes = c.Explain(&m.env)
+	if explain {
+		r.nodes = c.Explain(&m.env)
 	}
-	v.ok, v.failed, v.timed = r.OK, err != nil, v.timed || c.Timed()
-	v.stages = append(v.stages, r)
-	return v
+	return verdict{ok: r.ok, failed: err != nil, timed: c.Timed()}, r
 }
 
 // partition evaluates by. What is null, empty or an error gives the subject a
 // partition of its own, with a stage that says so.
-func (m *Machine) partition(r *live, t *core.Transition) (string, core.StageResult) {
+func (m *Machine) partition(r *live, t *core.Transition) (string, remark) {
 	if r.by == nil {
 		if r.mixed {
-			return t.Subject.String(), core.StageResult{}
+			return t.Subject.String(), remark{}
 		}
-		return t.Subject.ID, core.StageResult{}
+		return t.Subject.ID, remark{}
 	}
+	m.fetch(r.reads)
 	value, err := r.by.Eval(&m.env)
 	var reason string
 	switch {
@@ -446,29 +504,29 @@ func (m *Machine) partition(r *live, t *core.Transition) (string, core.StageResu
 	default:
 		name := fmt.Sprint(value)
 		if name != "" && len(name) <= 512 {
-			return name, core.StageResult{Stage: core.StageBy, OK: true, Text: name}
+			return name, remark{stage: core.StageBy, ok: true, text: name}
 		}
 		reason = "is empty or longer than 512 bytes"
 	}
-	return "(no partition) " + t.Subject.String(), core.StageResult{Stage: core.StageBy, Failed: true, Text: "by " + reason + "; the subject is on its own"}
+	return "(no partition) " + t.Subject.String(), remark{stage: core.StageBy, failed: true, text: "by " + reason + "; the subject is on its own"}
 }
 
 // part finds or makes a partition of a rule.
-func (m *Machine) part(out *[]Output, r *live, name string, at, now time.Time) *part {
+func (m *Machine) part(r *live, name string, at, now time.Time) *part {
 	if p, ok := r.parts[name]; ok {
 		return p
 	}
 	if len(r.parts) >= m.o.Partitions {
-		m.evict(out, r, at, now)
+		m.evict(r, at, now)
 	}
-	p := &part{gate: &r.gate, name: name, key: stateKey(r.Rule.ID, r.Revision, name)}
+	p := &part{rule: r, gate: &r.gate, name: name, key: stateKey(r.Rule.ID, r.Revision, name)}
 	r.parts[name] = p
 	return p
 }
 
 // evict gives up the partition that changed least lately, one that never fired
 // if there is any.
-func (m *Machine) evict(out *[]Output, r *live, at, now time.Time) {
+func (m *Machine) evict(r *live, at, now time.Time) {
 	var victim *part
 	for _, p := range r.parts {
 		switch {
@@ -479,7 +537,7 @@ func (m *Machine) evict(out *[]Output, r *live, at, now time.Time) {
 		}
 	}
 	m.stats.Evicted++
-	m.end(out, victim, at, now, fmt.Sprintf("given up: the rule has more than %d partitions", m.o.Partitions))
+	m.end(&m.out, victim, at, now, fmt.Sprintf("given up: the rule has more than %d partitions", m.o.Partitions))
 }
 
 // end closes whatever a partition has open and forgets it. A recovery that
@@ -492,17 +550,17 @@ func (m *Machine) end(out *[]Output, p *part, at, now time.Time, text string) {
 			if p.gate.window != nil {
 				stage = core.StageWindow
 			}
-			v.note(core.StageResult{Stage: stage, Text: text})
+			v.note(remark{stage: stage, text: text})
 			v.say(p, p.last(), core.Drop, stage, time.Time{})
-			v.stages = nil
+			v.clear()
 		}
 		for len(p.Queued) > 0 {
 			p.release(v)
-			v.stages = nil
+			v.clear()
 		}
 		p.shutdown(v, p.last(), text)
 		if p.Closing != nil {
-			v.out = append(v.out, Output{Firing: p.Closing})
+			v.said = append(v.said, saying{fire: p.Closing})
 		}
 		p.state = state{}
 		p.dirty = true
@@ -511,80 +569,94 @@ func (m *Machine) end(out *[]Output, p *part, at, now time.Time, text string) {
 
 // run evaluates one partition and takes over what came of it.
 func (m *Machine) run(out *[]Output, p *part, at, now time.Time, event *core.Transition, f func(*turn)) {
-	r := m.rules[p.gate.rule]
-	v := &turn{facts: asker{m, r, p.gate.rule}, at: at, event: event}
-	if event != nil {
-		v.seq = event.Seq
+	v, ask := &m.turn, &asker{m, nil, p.gate.rule}
+	if p.rule != nil {
+		ask = p.rule.ask
 	}
+	v.reset(ask, at, event)
 	f(v)
-	m.emit(out, v, now)
-	m.keep(r, p, at)
+	m.emit(out, p.gate, p.name, now)
+	m.keep(p, at)
 }
 
-// emit completes the outputs of a turn and notes firings as active.
-func (m *Machine) emit(out *[]Output, v *turn, now time.Time) {
-	late := now.Sub(v.at) > lateAfter
-	for _, o := range v.out {
-		if d := o.Decision; d != nil {
-			d.Decided, d.Late = now, late
-			if late {
-				m.stats.Late++
-			}
-		}
-		if f := o.Firing; f != nil {
-			f.Created, f.Late = now, now.Sub(f.At) > lateAfter
-			m.begin(f)
-		}
-		*out = append(*out, o)
-	}
-}
-
+// begin notes a firing that is not final.
 func (m *Machine) begin(f *core.Firing) {
 	if m.o.Instant || len(f.Steps) == 0 {
 		return
 	}
-	if m.active[f.Rule] == nil {
-		m.active[f.Rule] = map[string]activity{}
+	d := m.active[f.Rule]
+	if d == nil {
+		d = &doing{firings: map[string]activity{}, episodes: map[string]int{}}
+		m.active[f.Rule] = d
 	}
-	m.active[f.Rule][f.ID] = activity{episode: f.Episode, recovery: f.Recovery}
+	if _, known := d.firings[f.ID]; known {
+		return
+	}
+	d.firings[f.ID] = activity{recovery: f.Recovery}
+	d.episodes[f.Episode]++
+	if !f.Recovery {
+		d.running++
+	}
 }
 
 // keep brings the Machine's indexes up to date with a partition.
-func (m *Machine) keep(r *live, p *part, at time.Time) {
+func (m *Machine) keep(p *part, at time.Time) {
 	if p.dirty {
-		p.seen = at
-		m.dirty[p.key] = p
-		p.dirty = false
+		p.seen, p.dirty = at, false
+		if !p.moved {
+			p.moved = true
+			m.moved = append(m.moved, p)
+		}
 	}
 	m.reindex(p)
-	if p.Pending == core.StageUnless {
-		m.held[p] = true
-	} else {
-		delete(m.held, p)
+	if held := p.Pending == core.StageUnless; held != p.held {
+		m.hold(p, held)
 	}
+	r := p.rule
 	if r == nil {
 		return
 	}
-	if p.Pending == core.StageMode && !slices.Contains(r.waiting, p) {
-		r.waiting = append(r.waiting, p)
-	}
-	for n := count(r.queue, p); n < len(p.Queued); n++ {
-		r.queue = append(r.queue, p)
-	}
-	if p.Closing != nil {
-		r.closing[p] = true
-	} else {
-		delete(r.closing, p)
-	}
+	m.queue(r, p)
 	if p.idle() {
-		if _, stored := m.dirty[p.key]; stored {
-			m.dirty[p.key] = nil
-		}
 		p.next = time.Time{}
 		delete(r.parts, p.name)
 		return
 	}
 	m.timers.set(p, m.timed(p, r, at))
+}
+
+// hold notes whether unless holds back the offer of a partition.
+func (m *Machine) hold(p *part, held bool) {
+	p.held = held
+	if !held {
+		delete(m.held, p)
+		delete(m.blamed, p)
+		return
+	}
+	m.held[p] = true
+	if p.rule != nil && p.rule.unless != nil && p.rule.unless.causes {
+		m.blamed[p] = true
+	}
+}
+
+// queue notes what of a partition waits for firings of its rule.
+func (m *Machine) queue(r *live, p *part) {
+	if p.Pending == core.StageMode && !slices.Contains(r.waiting, p) {
+		r.waiting = append(r.waiting, p)
+	}
+	if len(p.Queued) > 0 {
+		for n := count(r.queue, p); n < len(p.Queued); n++ {
+			r.queue = append(r.queue, p)
+		}
+	}
+	if p.Closing != nil {
+		r.closing[p] = true
+	} else if len(r.closing) > 0 {
+		delete(r.closing, p)
+	}
+	if len(r.waiting)+len(r.queue)+len(r.closing) > 0 {
+		m.waits[r] = true
+	}
 }
 
 func count(list []*part, p *part) int {
@@ -601,20 +673,23 @@ func count(list []*part, p *part) int {
 // condition that time can change.
 func (m *Machine) timed(p *part, r *live, at time.Time) time.Time {
 	next := p.wakes()
+	if !r.timed {
+		return next
+	}
 	soonest := func(due time.Time) {
 		if !due.IsZero() && (next.IsZero() || due.Before(next)) {
 			next = due
 		}
 	}
 	for i := range p.Members {
-		since := m.world.health[p.Members[i].Subject].since
+		since := m.world.of(p.Members[i].Subject).since
 		soonest(r.while.changes(since, at))
 		if p.Pending == core.StageUnless {
 			soonest(r.unless.changes(since, at))
 		}
 	}
 	for i := range p.Watches {
-		since := m.world.health[p.Watches[i].Subject].since
+		since := m.world.of(p.Watches[i].Subject).since
 		soonest(r.when.changes(since, at))
 		for _, g := range r.triggers {
 			soonest(g.when.changes(since, at))
@@ -625,55 +700,78 @@ func (m *Machine) timed(p *part, r *live, at time.Time) time.Time {
 
 // reindex notes which subjects a partition has to do with.
 func (m *Machine) reindex(p *part) {
-	var subjects []core.Subject
-	add := func(s core.Subject) {
-		if s.Kind == core.OfAssignment {
-			subjects = append(subjects, core.Subject{Kind: core.OfSystem, ID: systemOf(s)})
-		}
-		subjects = append(subjects, s)
-	}
-	for i := range p.Members {
-		add(p.Members[i].Subject)
-	}
-	for i := range p.Watches {
-		add(p.Watches[i].Subject)
-	}
-	if slices.Equal(subjects, p.index) {
+	if p.indexed() {
 		return
 	}
 	for _, s := range p.index {
-		delete(m.parts[s], p)
-		if len(m.parts[s]) == 0 {
+		list := slices.DeleteFunc(m.parts[s], func(o *part) bool { return o == p })
+		if m.parts[s] = list; len(list) == 0 {
 			delete(m.parts, s)
 		}
 	}
-	for _, s := range subjects {
-		if m.parts[s] == nil {
-			m.parts[s] = map[*part]bool{}
+	p.index = p.index[:0]
+	add := func(s core.Subject) {
+		p.index = append(p.index, s)
+		i, _ := slices.BinarySearchFunc(m.parts[s], p, byKey)
+		if list := m.parts[s]; i == len(list) || list[i] != p {
+			m.parts[s] = slices.Insert(list, i, p)
 		}
-		m.parts[s][p] = true
 	}
-	p.index = subjects
+	for _, list := range [2][]member{p.Members, p.Watches} {
+		for i := range list {
+			s := list[i].Subject
+			if s.Kind == core.OfAssignment {
+				add(core.Subject{Kind: core.OfSystem, ID: systemOf(s)})
+			}
+			add(s)
+		}
+	}
+}
+
+// indexed reports whether the index has the partition as it is.
+func (p *part) indexed() bool {
+	rest := p.index
+	for _, list := range [2][]member{p.Members, p.Watches} {
+		for i := range list {
+			s := list[i].Subject
+			n := 1
+			if s.Kind == core.OfAssignment {
+				n = 2 // its system is before it
+			}
+			if len(rest) < n || rest[n-1] != s {
+				return false
+			}
+			rest = rest[n:]
+		}
+	}
+	return len(rest) == 0
 }
 
 // Active tells which firings are not final. What waited for those that are
 // now is offered again or sent.
 func (m *Machine) Active(firings []core.Firing, now time.Time) []Output {
 	before := m.active
-	m.active = map[string]map[string]activity{}
+	m.active = map[string]*doing{}
 	for i := range firings {
 		f := &firings[i]
 		m.begin(f)
-		if was := before[f.Rule][f.ID]; was.cancelled {
-			was.episode = f.Episode
-			m.active[f.Rule][f.ID] = was
+		if was := before[f.Rule]; was != nil && was.firings[f.ID].cancelled {
+			m.active[f.Rule].firings[f.ID] = activity{cancelled: true}
 		}
 	}
 	var out []Output
-	for _, r := range m.sortedRules() {
-		m.settle(&out, r, now)
-	}
+	m.settleAll(&out, now)
 	return out
+}
+
+// settleAll lets go what waits for firings and need not any longer.
+func (m *Machine) settleAll(out *[]Output, now time.Time) {
+	for _, r := range slices.SortedFunc(maps.Keys(m.waits), byID) {
+		m.settle(out, r, now)
+		if len(r.waiting)+len(r.queue)+len(r.closing) == 0 {
+			delete(m.waits, r)
+		}
+	}
 }
 
 // settle lets go what the firings of a rule no longer hold back.
@@ -699,13 +797,10 @@ func (m *Machine) settle(out *[]Output, r *live, now time.Time) {
 
 // running counts the firings of a rule that are not final, recoveries apart.
 func (m *Machine) running(rule string) int {
-	n := 0
-	for _, a := range m.active[rule] {
-		if !a.recovery {
-			n++
-		}
+	if d := m.active[rule]; d != nil {
+		return d.running
 	}
-	return n
+	return 0
 }
 
 // room reports whether the mode of a rule lets one more firing through.
@@ -741,98 +836,32 @@ func splitKey(key string) (rule, revision, partition string) {
 // Changes is the gate state that changed since it was asked last, by key, to
 // be stored with the outputs; nil deletes.
 func (m *Machine) Changes() map[string][]byte {
-	out := make(map[string][]byte, len(m.dirty)+len(m.marks))
-	for key, p := range m.dirty {
-		out[key] = nil
-		if p != nil && !p.idle() {
-			p.Version = 1
-			text, err := json.Marshal(&p.state)
-			if err != nil {
-				panic(fmt.Sprintf("encode gate state %s: %v", key, err)) // plain data always encodes
-			}
-			out[key] = text
+	out := make(map[string][]byte, len(m.moved)+len(m.marks))
+	for _, p := range m.moved {
+		switch {
+		case !p.moved: // it was taken back
+		case p.idle():
+			out[p.key] = nil
+		default:
+			out[p.key] = p.encode()
 		}
+		p.moved = false
 	}
 	maps.Copy(out, m.marks)
-	clear(m.dirty)
+	clear(m.moved)
+	m.moved = m.moved[:0]
 	clear(m.marks)
 	return out
 }
 
-// timers is a heap of partitions by when they are due.
-type timers []timer
-
-type timer struct {
-	at time.Time
-	p  *part
-}
-
-// Len implements [heap.Interface].
-func (h *timers) Len() int { return len(*h) }
-
-// Less implements [heap.Interface].
-func (h *timers) Less(i, j int) bool {
-	a, b := (*h)[i], (*h)[j]
-	return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.p.key, b.p.key)) < 0
-}
-
-// Swap implements [heap.Interface].
-func (h *timers) Swap(i, j int) { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
-
-// Push implements [heap.Interface].
-func (h *timers) Push(x any) {
-	if t, ok := x.(timer); ok {
-		*h = append(*h, t)
+func (p *part) encode() []byte {
+	p.Version = 1
+	text, err := json.Marshal(&p.state)
+	if err != nil {
+		panic(fmt.Sprintf("encode gate state %s: %v", p.key, err)) // plain data always encodes
 	}
-}
-
-// Pop implements [heap.Interface].
-func (h *timers) Pop() any {
-	last := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
-	return last
-}
-
-// set gives p a timer. One that was due before stays in the heap and is moved
-// when it comes up, so that the heap does not grow with every event.
-func (h *timers) set(p *part, at time.Time) {
-	p.next = at
-	if !at.IsZero() && (p.inHeap.IsZero() || at.Before(p.inHeap)) {
-		p.inHeap = at
-		heap.Push(h, timer{at, p})
-	}
-}
-
-// clean drops and moves timers at the top that are not due when they say.
-func (h *timers) clean() {
-	for len(*h) > 0 {
-		first := (*h)[0]
-		p := first.p
-		if first.at.Equal(p.inHeap) && p.inHeap.Equal(p.next) {
-			return
-		}
-		heap.Pop(h)
-		if first.at.Equal(p.inHeap) {
-			p.inHeap = time.Time{}
-			h.set(p, p.next)
-		}
-	}
-}
-
-// take removes the first timer and returns its partition.
-func (h *timers) take() *part {
-	p := (*h)[0].p
-	heap.Pop(h)
-	p.next, p.inHeap = time.Time{}, time.Time{}
-	return p
+	return text
 }
 
 // busy reports whether a firing is known that is not final.
-func (m *Machine) busy() bool {
-	for _, list := range m.active {
-		if len(list) > 0 {
-			return true
-		}
-	}
-	return false
-}
+func (m *Machine) busy() bool { return len(m.active) > 0 }

@@ -148,15 +148,16 @@ func event(seq int64, system int, to core.Health) core.Transition {
 	}
 }
 
-// bench is a machine with n rules, each for a tag of its own, and as many
-// systems.
-func bench(b *testing.B, n int, rule func(i int) core.Rule) *rules.Machine {
+// bench is a machine with rules and systems, which have a team each or share n.
+func bench(b *testing.B, n, systems int, rule func(i int) core.Rule) *rules.Machine {
 	b.Helper()
 	m := rules.NewMachine(compiler(b), rules.MachineOptions{Instant: true, Partitions: 1 << 20})
 	var catalog rules.Catalog
 	var saved []rules.Saved
+	for i := range systems {
+		catalog.Systems = append(catalog.Systems, core.System{ID: fmt.Sprint("s", i), Tags: map[string]string{"env": "prod", "team": fmt.Sprint("t", i%n)}})
+	}
 	for i := range n {
-		catalog.Systems = append(catalog.Systems, core.System{ID: fmt.Sprint("s", i), Tags: map[string]string{"env": "prod", "team": fmt.Sprint("t", i)}})
 		saved = append(saved, rules.Saved{Rule: rule(i)})
 	}
 	m.SetCatalog(catalog, day)
@@ -171,58 +172,101 @@ func predicate(int) core.Rule {
 	return core.Rule{ID: "r", On: []core.Trigger{{Event: "health.changed"}}, When: `to == "unhealthy" && system.tags.env == "prod" && healthy_checks < total_checks`}
 }
 
-// BenchmarkEval is a predicate over the environment of an event, both made.
+// BenchmarkEval is a predicate of a compiled rule over the environment of an
+// event, which is ready.
 func BenchmarkEval(b *testing.B) {
-	m := bench(b, 1, predicate)
+	m := bench(b, 1, 1, predicate)
+	t := event(1, 0, core.Unhealthy)
+	m.Show(&t)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !m.EvalWhen("r") {
+			b.Fatal("the predicate is false")
+		}
+	}
+}
+
+// BenchmarkEnv makes the environment of an event ready, which all rules share.
+func BenchmarkEnv(b *testing.B) {
+	m := bench(b, 1, 1, predicate)
 	t := event(1, 0, core.Unhealthy)
 	b.ReportAllocs()
 	for b.Loop() {
-		if ok, err := m.EvalWhen("r", &t); !ok || err != nil {
-			b.Fatal(ok, err)
+		m.Show(&t)
+	}
+}
+
+// gated holds what matches in a window and in a dwell.
+func gated(int) core.Rule {
+	rule := predicate(0)
+	rule.Gate = core.Gate{Window: &core.Window{Count: 3, Within: core.Duration(10 * time.Second)}, For: core.Duration(365 * 24 * time.Hour)}
+	return rule
+}
+
+// BenchmarkGate is a matching event through the bookkeeping of a window that is
+// open and of a dwell that runs, with no decision made of it.
+func BenchmarkGate(b *testing.B) {
+	m := bench(b, 1, 1, gated)
+	b.ReportAllocs()
+	t := event(1, 0, core.Unhealthy)
+	for b.Loop() {
+		t.Seq++
+		t.At = t.At.Add(time.Second)
+		m.Gate("r", &t)
+	}
+}
+
+// BenchmarkState writes out the state of that gate.
+func BenchmarkState(b *testing.B) {
+	m := bench(b, 1, 1, gated)
+	t, size := event(1, 0, core.Unhealthy), 0
+	for b.Loop() {
+		t.Seq++
+		t.At = t.At.Add(time.Second)
+		m.Gate("r", &t)
+		for _, text := range m.Changes() {
+			size = len(text)
 		}
 	}
+	b.ReportAllocs()
+	b.ReportMetric(float64(size), "bytes")
 }
 
 // BenchmarkFeed is an event from its arrival to a decision with its reasons,
 // not yet stored.
 func BenchmarkFeed(b *testing.B) {
-	m := bench(b, 1, predicate)
-	b.ReportAllocs()
-	seq := int64(0)
-	for b.Loop() {
-		seq++
-		t := event(seq, 0, core.Degraded)
-		m.Feed(t, t.At)
+	for _, c := range []struct {
+		name string
+		rule func(int) core.Rule
+		to   core.Health
+	}{{"when is false", predicate, core.Degraded}, {"gate holds", gated, core.Unhealthy}} {
+		b.Run(c.name, func(b *testing.B) {
+			m := bench(b, 1, 1, c.rule)
+			b.ReportAllocs()
+			t := event(1, 0, c.to)
+			for b.Loop() {
+				t.Seq++
+				t.At = t.At.Add(time.Second)
+				m.Feed(t, t.At)
+			}
+		})
 	}
 }
 
-// BenchmarkGate is a matching event through a window that does not open, with
-// all its bookkeeping but storage.
-func BenchmarkGate(b *testing.B) {
-	m := bench(b, 1, func(int) core.Rule {
-		return core.Rule{ID: "r", On: []core.Trigger{{Event: "health.changed"}}, Gate: core.Gate{Window: &core.Window{Count: 10, Within: core.Duration(5 * time.Second)}}}
-	})
-	b.ReportAllocs()
-	seq := int64(0)
-	for b.Loop() {
-		seq++
-		t := event(seq, 0, core.Unhealthy)
-		m.Feed(t, t.At)
-	}
-}
-
-// BenchmarkIndex is one change among as many systems as rules.
+// BenchmarkIndex is one change among 10,000 systems that one of many rules looks
+// at.
 func BenchmarkIndex(b *testing.B) {
-	for _, n := range []int{10, 10_000} {
+	const systems = 10_000
+	for _, n := range []int{10, 100, 1000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			m := bench(b, n, func(i int) core.Rule {
+			m := bench(b, n, systems, func(i int) core.Rule {
 				return core.Rule{ID: fmt.Sprint("r", i), On: []core.Trigger{{Event: "health.changed"}}, When: fmt.Sprintf(`system.tags.team == "t%d" && to == "unhealthy"`, i)}
 			})
 			b.ReportAllocs()
 			seq := int64(0)
 			for b.Loop() {
 				seq++
-				t := event(seq, int(seq)%n, core.Degraded)
+				t := event(seq, int(seq)%systems, core.Degraded)
 				m.Feed(t, t.At)
 			}
 			if got := m.Stats().Evaluated; got != seq {

@@ -251,7 +251,9 @@ func (p *player) feed(changes []core.Transition, now time.Time) error {
 	for _, t := range changes {
 		p.seq++
 		t.Seq = p.seq
-		if err := p.write(p.machine.advance(func(due time.Time) bool { return due.Before(t.At) }, now)); err != nil {
+		var before []Output
+		p.machine.advance(&before, t.At, false, now)
+		if err := p.write(before); err != nil {
 			return err
 		}
 		if err := p.encoder.Encode(replayTransition{"transition", t}); err != nil {

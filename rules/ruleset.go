@@ -40,9 +40,7 @@ func (m *Machine) SetRules(saved []Saved, now time.Time) []Output {
 			m.install(p, s.At, now)
 		}
 	}
-	for _, r := range m.sortedRules() {
-		m.settle(&out, r, now)
-	}
+	m.settleAll(&out, now)
 	return out
 }
 
@@ -89,18 +87,15 @@ func (m *Machine) retire(out *[]Output, r *live, now time.Time) {
 		m.marks[mark] = nil
 	}
 	delete(m.rules, r.Rule.ID)
+	delete(m.waits, r)
 }
 
 // stash puts a partition back into what is stored.
 func (m *Machine) stash(p *part) {
-	p.Version = 1
-	text, err := json.Marshal(&p.state)
-	if err != nil {
-		panic(fmt.Sprintf("encode gate state %s: %v", p.key, err)) // plain data always encodes
-	}
+	text := p.encode()
 	m.stored[p.key] = text
-	if _, changed := m.dirty[p.key]; changed {
-		delete(m.dirty, p.key)
+	if p.moved {
+		p.moved = false
 		m.marks[p.key] = text
 	}
 	m.forget(p)
@@ -109,7 +104,7 @@ func (m *Machine) stash(p *part) {
 // forget takes a partition out of the indexes.
 func (m *Machine) forget(p *part) {
 	p.next = time.Time{}
-	delete(m.held, p)
+	m.hold(p, false)
 	members, watches := p.Members, p.Watches
 	p.Members, p.Watches = nil, nil
 	m.reindex(p)
@@ -137,7 +132,7 @@ func (m *Machine) bury(out *[]Output, saved []Saved, now time.Time) {
 			if json.Unmarshal(m.stored[key], &p.state) == nil {
 				m.end(out, p, now, now, "the rule was edited, disabled or deleted")
 			}
-			delete(m.dirty, key)
+			p.moved = false
 			m.marks[key] = nil
 		}
 		delete(m.stored, key)
@@ -160,6 +155,7 @@ func (m *Machine) renew(r *live, p *Program) {
 // install puts a rule to use, with what is stored of it.
 func (m *Machine) install(p *Program, savedAt, now time.Time) {
 	r := &live{Program: p, begin: savedAt, parts: map[string]*part{}, closing: map[*part]bool{}}
+	r.ask = &asker{m, r, p.Rule.ID}
 	m.rules[p.Rule.ID] = r
 	m.index.add(r)
 	mark := stateKey(p.Rule.ID, p.Revision, "")
@@ -176,7 +172,7 @@ func (m *Machine) install(p *Program, savedAt, now time.Time) {
 		if rule != p.Rule.ID || revision != p.Revision {
 			continue
 		}
-		q := &part{gate: &r.gate, name: name, key: key, seen: now}
+		q := &part{rule: r, gate: &r.gate, name: name, key: key, seen: now}
 		if err := json.Unmarshal(m.stored[key], &q.state); err != nil {
 			m.sick[rule] = append(m.sick[rule], core.Problem{Code: "state", Message: fmt.Sprintf("the gate state of %s cannot be read and is left alone: %v", name, err)})
 			continue
@@ -219,7 +215,7 @@ func (p *part) newest() time.Time {
 // keepLater is keep for a partition that was loaded: nothing changed. Timers
 // that fell due meanwhile are late, and not lost.
 func (m *Machine) keepLater(r *live, p *part) {
-	m.keep(r, p, p.newest())
+	m.keep(p, p.newest())
 	if p.idle() {
 		m.marks[p.key] = nil
 	}

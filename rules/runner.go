@@ -304,8 +304,8 @@ func (r *Runner) step(ctx context.Context) (bool, error) {
 	}
 	caughtUp := len(entries) < r.o.Batch
 	var active []core.Firing
-	known := r.waiting()
-	if known {
+	known := len(entries) > 0 || r.waiting()
+	if known { // also when none is known of: a firing that failed can be sent again
 		if active, err = retry(ctx, r.log, "list active firings", r.active); err != nil {
 			return false, err
 		}
@@ -336,11 +336,13 @@ func (r *Runner) cursor() int64 {
 	return r.machine.Cursor()
 }
 
-// waiting reports whether a firing is known that is not final.
+// waiting reports whether a firing is known that is not final, or a timer is
+// due.
 func (r *Runner) waiting() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.machine.busy()
+	next := r.machine.NextWake()
+	return r.machine.busy() || !next.IsZero() && !next.After(time.Now())
 }
 
 // refresh takes over the catalog when it has changed.
@@ -362,10 +364,15 @@ func (r *Runner) refresh(ctx context.Context) error {
 		catalog Catalog
 		saved   []Saved
 		version int64
+		active  []core.Firing
 	}
 	got, err := retry(ctx, r.log, "read the catalog", func(ctx context.Context) (read, error) {
 		catalog, saved, version, err := r.read(ctx)
-		return read{catalog, saved, version}, err
+		if err != nil {
+			return read{}, err
+		}
+		active, err := r.active(ctx)
+		return read{catalog, saved, version, active}, err
 	})
 	if err != nil {
 		return err
@@ -373,7 +380,8 @@ func (r *Runner) refresh(ctx context.Context) error {
 	r.mu.Lock()
 	now := time.Now()
 	before := maps.Clone(r.machine.Quarantined())
-	out := r.machine.SetCatalog(got.catalog, now)
+	out := r.machine.Active(got.active, now)
+	out = append(out, r.machine.SetCatalog(got.catalog, now)...)
 	out = append(out, r.machine.SetRules(got.saved, now)...)
 	r.version = got.version
 	if !maps.EqualFunc(before, r.machine.Quarantined(), func(a, b core.Problems) bool { return a.Error() == b.Error() }) {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -18,9 +19,9 @@ type Catalog struct {
 
 // world is what a Machine knows of the subjects.
 type world struct {
-	systems map[string]core.System
-	checks  map[string]string // names
-	health  map[core.Subject]fact
+	systems map[string]*system
+	checks  map[string]string  // names
+	health  [3]map[string]fact // by kind of subject and id
 	plans   []span
 	mutes   []span
 }
@@ -31,6 +32,23 @@ type fact struct {
 	since  time.Time
 }
 
+// system is what rules know of a system.
+type system struct {
+	seen      SystemVar // but for its health
+	dependsOn []string
+}
+
+// lazy is a part of an Env that costs something to find out, and that few
+// conditions read.
+type lazy uint8
+
+const (
+	causes lazy = 1 << iota // caused_by
+	spells                  // in_maintenance and silenced
+
+	everything = causes | spells
+)
+
 // span is a maintenance or a silence.
 type span struct {
 	starts, ends time.Time
@@ -38,8 +56,29 @@ type span struct {
 }
 
 func newWorld() *world {
-	return &world{systems: map[string]core.System{}, checks: map[string]string{}, health: map[core.Subject]fact{}}
+	w := &world{systems: map[string]*system{}, checks: map[string]string{}}
+	for i := range w.health {
+		w.health[i] = map[string]fact{}
+	}
+	return w
 }
+
+// row is the number of a kind of subject.
+func row(k core.SubjectKind) int {
+	switch k {
+	case core.OfSystem:
+		return 0
+	case core.OfAssignment:
+		return 1
+	case core.OfGroup:
+	}
+	return 2
+}
+
+// of is the health of a subject, zero when nothing is known of it.
+func (w *world) of(s core.Subject) fact { return w.health[row(s.Kind)][s.ID] }
+
+func (w *world) set(s core.Subject, f fact) { w.health[row(s.Kind)][s.ID] = f }
 
 // learn takes over a catalog and returns the instants at which a maintenance
 // or a silence begins or ends.
@@ -50,7 +89,7 @@ func (w *world) learn(c Catalog, scope *lang.Scope) []time.Time {
 		if s.Tags == nil {
 			s.Tags = map[string]string{}
 		}
-		w.systems[s.ID] = s
+		w.systems[s.ID] = &system{dependsOn: s.DependsOn, seen: SystemVar{ID: s.ID, Name: cmp.Or(s.Name, s.ID), Tags: s.Tags, Groups: s.Groups}}
 	}
 	for _, k := range c.Checks {
 		w.checks[k.ID] = k.Label()
@@ -101,12 +140,12 @@ func within(spans []span, system string, at time.Time) bool {
 }
 
 // apply moves the health of a subject.
-func (w *world) apply(t core.Transition) {
+func (w *world) apply(t *core.Transition) {
 	if t.Removed {
-		delete(w.health, t.Subject)
+		delete(w.health[row(t.Subject.Kind)], t.Subject.ID)
 		return
 	}
-	w.health[t.Subject] = fact{health: t.To, since: t.At}
+	w.set(t.Subject, fact{health: t.To, since: t.At})
 }
 
 // systemOf is the id of the system that a subject is or belongs to.
@@ -122,9 +161,10 @@ func systemOf(s core.Subject) string {
 	return ""
 }
 
-// fill makes env what expressions see of an event at an instant.
+// fill makes env what expressions see of an event at an instant, but for what
+// is lazy.
 func (w *world) fill(env *Env, t *core.Transition, kind core.Kind, at time.Time) {
-	now, known := w.health[t.Subject]
+	now, known := w.health[row(t.Subject.Kind)][t.Subject.ID]
 	*env = Env{
 		Kind: string(kind), From: t.From.String(), To: t.To.String(), Health: now.health.String(), Cause: string(t.Cause),
 		Subject: SubjectVar{string(t.Subject.Kind), t.Subject.ID}, Why: t.Why.Text,
@@ -133,29 +173,44 @@ func (w *world) fill(env *Env, t *core.Transition, kind core.Kind, at time.Time)
 	if known {
 		env.HealthFor = max(0, at.Sub(now.since))
 	}
+	id, whole := t.Subject.ID, now.health
 	switch t.Subject.Kind {
 	case core.OfGroup:
-		env.Group.ID = t.Subject.ID
+		env.Group.ID = id
+		return
 	case core.OfAssignment:
-		_, check := core.SplitAssignmentID(t.Subject.ID)
+		system, check := core.SplitAssignmentID(id)
 		env.Check = CheckVar{ID: check, Name: check}
 		if name, ok := w.checks[check]; ok {
 			env.Check.Name = name
 		}
+		id, whole = system, w.health[row(core.OfSystem)][system].health
 	case core.OfSystem:
 	}
-	id := systemOf(t.Subject)
+	if system, ok := w.systems[id]; ok {
+		env.System = system.seen
+	} else {
+		env.System = SystemVar{ID: id, Name: id}
+	}
+	env.System.Health = whole.String()
+}
+
+// fetch adds lazy parts to an env that was filled, of a world that is as it
+// was then.
+func (w *world) fetch(env *Env, parts lazy) {
+	id := env.System.ID
 	if id == "" {
 		return
 	}
-	system := w.systems[id]
-	env.System = SystemVar{ID: id, Name: id, Tags: system.Tags, Groups: system.Groups, Health: w.health[core.Subject{Kind: core.OfSystem, ID: id}].health.String()}
-	if system.Name != "" {
-		env.System.Name = system.Name
+	if parts&spells != 0 {
+		env.InMaintenance = len(w.plans) > 0 && within(w.plans, id, env.Now)
+		env.Silenced = len(w.mutes) > 0 && within(w.mutes, id, env.Now)
 	}
-	env.InMaintenance = len(w.plans) > 0 && within(w.plans, id, at)
-	env.Silenced = len(w.mutes) > 0 && within(w.mutes, id, at)
-	if len(system.DependsOn) > 0 && now.health.Bad() {
+	if parts&causes == 0 {
+		return
+	}
+	now := w.of(core.Subject{Kind: core.SubjectKind(env.Subject.Kind), ID: env.Subject.ID})
+	if system, ok := w.systems[id]; ok && len(system.dependsOn) > 0 && now.health.Bad() {
 		env.CausedBy = w.causes(system)
 	}
 }
@@ -163,9 +218,9 @@ func (w *world) fill(env *Env, t *core.Transition, kind core.Kind, at time.Time)
 // causes names the systems upstream that are unhealthy and have no such cause
 // themselves. It agrees with the roll-up of core.Board, and is asked anew
 // because a cause can come and go without a transition of the system.
-func (w *world) causes(s core.System) []string {
+func (w *world) causes(s *system) []string {
 	var out []string
-	seen := map[string]bool{s.ID: true}
+	seen := map[string]bool{s.seen.ID: true}
 	var walk func(ids []string) bool
 	walk = func(ids []string) bool {
 		found := false
@@ -175,8 +230,8 @@ func (w *world) causes(s core.System) []string {
 				continue
 			}
 			seen[id] = true
-			above := walk(up.DependsOn)
-			sick := w.health[core.Subject{Kind: core.OfSystem, ID: id}].health == core.Unhealthy
+			above := walk(up.dependsOn)
+			sick := w.health[row(core.OfSystem)][id].health == core.Unhealthy
 			if sick && !above {
 				out = append(out, id)
 			}
@@ -184,7 +239,7 @@ func (w *world) causes(s core.System) []string {
 		}
 		return found
 	}
-	walk(s.DependsOn)
+	walk(s.dependsOn)
 	slices.Sort(out)
 	return out
 }

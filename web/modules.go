@@ -159,14 +159,19 @@ func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.Module
 		}
 		return nil, problemsOf(err, "module")
 	}
+	if problems := s.taken(m.Name); len(problems) > 0 {
+		return nil, wrong(problems)
+	}
 	sum := sha256.Sum256(file)
 	review := wire.ModuleReview{Manifest: m, Digest: hex.EncodeToString(sum[:]), Size: int64(len(file))}
 	if item, err := s.module(ctx, m.Name); err == nil {
 		if i := slices.IndexFunc(item.Versions, func(v core.Module) bool { return v.Active }); i >= 0 {
 			review.Active = &item.Versions[i]
 		}
+		// The very same file again changes nothing: it must not lose its grant.
+		review.Stored = slices.ContainsFunc(item.Versions, func(v core.Module) bool { return v.Version == m.Version && v.Digest == review.Digest })
 	}
-	if in.Inspect {
+	if in.Inspect || review.Stored {
 		return answer(review), nil
 	}
 	err = s.Stored.PutModule(ctx, core.Module{
@@ -181,6 +186,21 @@ func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.Module
 	review.Stored = true
 	s.audit(ctx, "upload module", idAttr(m.Name), slog.String("version", m.Version), slog.String("digest", review.Digest))
 	return answer(review), nil
+}
+
+// taken reports a module whose page could not be reached: its address belongs
+// to something else.
+func (s *server) taken(name string) core.Problems {
+	says := ""
+	switch {
+	case name == "new":
+		says = `a module cannot have the name "new": its page would be /collectors/new, which is taken`
+	case slices.ContainsFunc(s.Collectors(), func(c core.CollectorInfo) bool { return c.Name == name }):
+		says = fmt.Sprintf("a module cannot have the name %q: a built-in collector has it", name)
+	default:
+		return nil
+	}
+	return core.Problems{{Path: "name", Code: "id", Message: says, Fix: "register the module under another name"}}
 }
 
 // problemsOf is what is wrong with what somebody sent, when err says so to
@@ -321,20 +341,6 @@ func beyond(grant, wants core.Grant) core.Problems {
 // [core.Limits].
 func defaultLimits() core.Limits {
 	return core.Limits{Memory: 16 << 20, Output: 256 << 10, Logs: 64 << 10, HTTPCalls: 20, HTTPResponse: 1 << 20}
-}
-
-// covers reports whether a pattern that is wanted includes one that is
-// granted: the same, or a part of "scheme://*.domain:port".
-func covers(want, host string) bool {
-	if want == host {
-		return true
-	}
-	wantScheme, wantHost, ok := strings.Cut(want, "://*.")
-	if !ok {
-		return false
-	}
-	scheme, name, ok := strings.Cut(host, "://")
-	return ok && scheme == wantScheme && strings.HasSuffix(strings.TrimPrefix(name, "*"), "."+wantHost)
 }
 
 func (s *server) deleteModule(ctx context.Context, in *byVersion) (*empty, error) {

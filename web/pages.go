@@ -125,14 +125,18 @@ func (s *server) missing(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, r, failure(http.StatusNotFound, "there is nothing at "+r.URL.Path))
 }
 
-// ready reports whether the process can serve: the storage answers and the
-// live state is read.
+// ready reports whether the process can do its work: the storage answers and
+// takes results, and the live state is read.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := s.Log.Head(ctx); err != nil {
 		s.Logger.WarnContext(r.Context(), "not ready", slog.Any("err", err))
 		s.refuse(w, r, failure(http.StatusServiceUnavailable, "the storage does not answer"))
+		return
+	}
+	if s.Engine.Stats().Error != "" { // a full disk can still be read; the engine has logged why
+		s.refuse(w, r, failure(http.StatusServiceUnavailable, "the storage takes no results; they wait, and checking goes on"))
 		return
 	}
 	select {
@@ -146,11 +150,6 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 // metrics writes figures in the text format of Prometheus.
 func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 	stats := s.Engine.Stats()
-	head, err := s.Log.Head(r.Context())
-	if err != nil {
-		s.refuse(w, r, fmt.Errorf("read the head of the log: %w", err))
-		return
-	}
 	var b strings.Builder
 	metric := func(name, kind, help string, value float64) {
 		fmt.Fprintf(&b, "# HELP tocsin_%s %s\n# TYPE tocsin_%s %s\ntocsin_%s %g\n", name, help, name, kind, name, value)
@@ -162,11 +161,16 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 	metric("runs_waiting", "gauge", "Runs that are due and wait for a worker.", float64(stats.Waiting))
 	metric("runs_unstored", "gauge", "Runs that are done and wait for storage.", float64(stats.Unstored))
 	metric("lateness_p99_seconds", "gauge", "How late the latest runs started, 99th percentile.", stats.LateP99/1000)
-	metric("log_head", "counter", "Newest entry of the log of transitions.", float64(head))
+	metric("storage_failing", "gauge", "1 while results cannot be stored.", map[bool]float64{true: 1}[stats.Error != ""])
 	metric("live_sockets", "gauge", "Browsers connected.", float64(s.Hub.Sockets()))
+	// While storage is away the rest is what people need most.
+	if head, err := s.Log.Head(r.Context()); err != nil {
+		s.Logger.WarnContext(r.Context(), "read the head of the log", slog.Any("err", err))
+	} else {
+		metric("log_head", "counter", "Newest entry of the log of transitions.", float64(head))
+	}
 	if err := s.deliveryMetrics(r.Context(), &b); err != nil {
-		s.refuse(w, r, err)
-		return
+		s.Logger.WarnContext(r.Context(), "count deliveries", slog.Any("err", err))
 	}
 	s.healthMetrics(&b)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -175,14 +179,15 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 
 // deliveryMetrics counts deliveries that are not done, up to a page of each.
 func (s *server) deliveryMetrics(ctx context.Context, b *strings.Builder) error {
-	fmt.Fprintf(b, "# HELP tocsin_deliveries Deliveries by status, at most %d are counted.\n# TYPE tocsin_deliveries gauge\n", maxPage)
+	var lines strings.Builder
 	for _, status := range []core.DeliveryStatus{core.DeliveryWaiting, core.DeliveryRunning, core.DeliveryDead} {
 		list, err := s.Trace.Deliveries(ctx, "", []core.DeliveryStatus{status}, maxPage)
 		if err != nil {
 			return fmt.Errorf("count deliveries: %w", err)
 		}
-		fmt.Fprintf(b, "tocsin_deliveries{status=%q} %d\n", status, len(list))
+		fmt.Fprintf(&lines, "tocsin_deliveries{status=%q} %d\n", status, len(list))
 	}
+	fmt.Fprintf(b, "# HELP tocsin_deliveries Deliveries by status, at most %d are counted.\n# TYPE tocsin_deliveries gauge\n%s", maxPage, lines.String())
 	return nil
 }
 

@@ -275,6 +275,8 @@ func TestScenarios(t *testing.T) {
 		{do: "POST", path: "/api/v1/modules", role: "editor", body: "junk", headers: []string{"Content-Type", "application/wasm"}, status: 422, want: []string{"this is not a module"}},
 		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", status: 415},
 		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"stored":false`}},
+		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "new 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 422, want: []string{"its page would be /collectors/new"}},
+		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "ping 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 422, want: []string{"a built-in collector has it"}},
 		{do: "GET", path: "/api/v1/modules/lag", role: "viewer", status: 404},
 		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"stored":true`}},
 		{do: "POST", path: modules + "/activate", role: "editor", body: `{"grant":{"http":["https://evil.example:443"]}}`, status: 422, want: []string{"does not want https://evil.example:443"}},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tocsin-io/tocsin/core"
 )
@@ -133,7 +134,11 @@ func (d *decoder) scalar(n *node, path string, v reflect.Value) {
 		return
 	}
 	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
-		if err := u.UnmarshalText([]byte(n.text)); err != nil {
+		err := u.UnmarshalText([]byte(n.text))
+		switch _, instant := u.(*time.Time); {
+		case err != nil && instant:
+			d.wrong(n, path, "value", fmt.Sprintf("%q is not an instant", n.text), "write for example 2026-01-31T22:00:00Z")
+		case err != nil:
 			d.wrong(n, path, "value", err.Error(), d.unitFix(n, v))
 		}
 		return

@@ -59,6 +59,7 @@ func (it Item) Locate(p core.Problem) core.Problem {
 	case path != "":
 		p.Path = "spec." + path
 	}
+	p.Path = it.asWritten(p.Path)
 	for at := p.Path; ; {
 		if found, ok := it.places[at]; ok {
 			p.Line, p.Column = found.line, found.column
@@ -71,6 +72,20 @@ func (it Item) Locate(p core.Problem) core.Problem {
 		}
 		at = at[:i]
 	}
+}
+
+// asWritten is the path of a part of a selector in the form that the author
+// chose: a list of names, or a mapping.
+func (it Item) asWritten(path string) string {
+	const short, long = "spec.systems", "spec.systems.names"
+	_, mapped := it.places[long]
+	if rest, ok := strings.CutPrefix(path, long); ok && !mapped {
+		return short + rest
+	}
+	if rest, ok := strings.CutPrefix(path, short+"["); ok && mapped {
+		return long + "[" + rest
+	}
+	return path
 }
 
 // header is what every manifest begins with.
@@ -155,7 +170,11 @@ func decodeItem(file string, doc *node) (Item, core.Problems) {
 		if name := at.child("name"); name != nil {
 			at = name
 		}
-		d.wrong(at, "metadata.name", "name", err.Error(), "")
+		fix := ""
+		if it.ID == "" {
+			fix = "write name: and letters, digits, '.', '_' or '-'"
+		}
+		d.wrong(at, "metadata.name", "name", err.Error(), fix)
 	}
 	object := kinds()[head.Kind]()
 	v := reflect.ValueOf(object).Elem()

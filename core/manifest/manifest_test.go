@@ -170,7 +170,7 @@ func TestProblems(t *testing.T) {
 		{"type", check("  collect: [{use: [http]}]\n"), "f.yaml:5:19: spec.collect[0].use: must be text, not a list"},
 		{"quotes", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec:\n  tags: {tier: 1}\n", `f.yaml:5:16: spec.tags.tier: must be text, not 1; put it in quotes: "1"`},
 		{"number", check("  policy: {unhealthy: many}\n"), `f.yaml:5:23: spec.policy.unhealthy: must be a whole number, not the text "many"`},
-		{"twice", check("  every: 1m\n  every: 2m\n"), `f.yaml:6:3: mapping key "every" already defined at [5:3]`},
+		{"twice", check("  every: 1m\n  every: 2m\n"), `f.yaml:6:3: "every" stands twice, first on line 5; remove one`},
 		{"two steps", rule("  do:\n  - log: {}\n    webhook: {}\n"), `f.yaml:7:5: spec.do[0]: a step does one thing, this one does "log" and "webhook"; make two steps, or see whether one is a field spelled wrongly: id, if, timeout, retry, continue_on_error`},
 		{"no step", rule("  do:\n  - id: x\n"), "f.yaml:6:5: spec.do[0]: a step must say what to do; for example log: {message: ...} or webhook: {url: ...}"},
 		{"refire", rule("  gate: {window: {refire: sometimes}}\n"), `f.yaml:5:27: spec.gate.window.refire: "sometimes" is not a refire; write never, every or a duration such as 15m`},
@@ -181,8 +181,8 @@ func TestProblems(t *testing.T) {
 		{"tag", check("  zone: !!str 5\n"), `f.yaml:5:9: "!!str" is not supported here; write a plain value`},
 		{"merge of text", check("  <<: text\n"), "f.yaml:5:3: << must name a mapping, or a list of mappings"},
 		{"after wide letters", "apiVersion: tocsin/v1\nkind: System\nmetadata: {title: Größe 日本 😀, nam: a}\n", `f.yaml:3:31: metadata.nam: unknown field "nam"; there are name, title, labels; did you mean name?`},
-		{"syntax in the second", "apiVersion: tocsin/v1\nkind: Sistem\nmetadata: {name: a}\n---\na: [\n", `f.yaml:2:7: kind: "Sistem" is not a kind; there are System, Check, Rule, Maintenance, Silence; did you mean System?` + "\nf.yaml:5:4: sequence end token ']' not found"},
-		{"alias", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec: *nowhere\n", "f.yaml:4:7: there is no anchor &nowhere before this alias"},
+		{"syntax in the second", "apiVersion: tocsin/v1\nkind: Sistem\nmetadata: {name: a}\n---\na: [\n", `f.yaml:2:7: kind: "Sistem" is not a kind; there are System, Check, Rule, Maintenance, Silence; did you mean System?` + "\nf.yaml:5:4: this is not valid YAML: sequence end token ']' not found; look at its indentation, quotes and brackets"},
+		{"alias", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec: *nowhere\n", "f.yaml:4:7: there is no anchor &nowhere before this alias; put &nowhere before the value that it stands for"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, problems := manifest.Decode("f.yaml", []byte(tt.src))
@@ -362,6 +362,8 @@ func TestLocate(t *testing.T) {
 		{1, "labels", 14, 12},
 		{1, "metadata.labels.team", 14, 18},
 		{1, "spec", 15, 1},
+		{3, "systems.names[1]", 57, 21}, // the short form of a selector
+		{3, "systems[1]", 57, 21},
 	} {
 		got := items[tt.item].Locate(core.Problem{Path: tt.path})
 		if got.File != "all.yaml" || got.Line != tt.line || got.Column != tt.column {

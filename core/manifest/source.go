@@ -3,6 +3,8 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -136,6 +138,20 @@ func nest(block []int, column, flow int) []int {
 	return append(block, column)
 }
 
+// definedTwice is what the parser says of a key that stands twice.
+var definedTwice = regexp.MustCompile(`^mapping key "(.*)" already defined at \[(\d+):\d+\]$`)
+
+// plainly says what the parser found in words for people, and how to mend it.
+func plainly(message string) (text, fix string) {
+	if m := definedTwice.FindStringSubmatch(message); m != nil {
+		return fmt.Sprintf("%q stands twice, first on line %s", m[1], m[2]), "remove one"
+	}
+	if strings.Contains(message, "'\t'") || strings.Contains(message, "\t") {
+		return "there is a tab where the text is indented", "indent with spaces"
+	}
+	return "this is not valid YAML: " + message, "look at its indentation, quotes and brackets"
+}
+
 // safely parses one document.
 func safely(file string, doc token.Tokens) (tree *ast.File, problems core.Problems) {
 	defer invalid(file, &problems)
@@ -145,7 +161,7 @@ func safely(file string, doc token.Tokens) (tree *ast.File, problems core.Proble
 	}
 	p := core.Problem{File: file, Code: "syntax", Message: err.Error()}
 	if e, ok := errors.AsType[yaml.Error](err); ok {
-		p.Message = e.GetMessage()
+		p.Message, p.Fix = plainly(e.GetMessage())
 		p = positioned(p, e.GetToken())
 	}
 	return nil, core.Problems{p}

@@ -173,7 +173,7 @@ func (g *grower) follow(alias *ast.AliasNode, at *node, depth int) *node {
 	name := alias.Value.GetToken().Value
 	target, ok := g.anchors[name]
 	if !ok {
-		g.wrong(alias.GetToken(), "alias", fmt.Sprintf("there is no anchor &%s before this alias", name), "")
+		g.wrong(alias.GetToken(), "alias", fmt.Sprintf("there is no anchor &%s before this alias", name), "put &"+name+" before the value that it stands for")
 		return at
 	}
 	if g.open[name] {

@@ -215,9 +215,10 @@ type Queue interface {
 	Extend(ctx context.Context, id int64, token string, until time.Time) error
 	// Finish ends a claim with the delivery's new Status, Error, Output and,
 	// when it waits again, Next. ErrConflict when the claim is not ours any
-	// more; Attempts stays as Claim counted it. When a step is dead and does not continue on error, the later
-	// steps are cancelled and the firing failed; when the last step ends the
-	// firing is done.
+	// more. Attempts is stored when it is lower than Claim counted: a claim
+	// that is given back untried is not an attempt. When a step is dead and
+	// does not continue on error, the later steps are cancelled and the firing
+	// failed; when the last step ends the firing is done.
 	Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error
 	// Resend makes a dead delivery wait again, with its attempts forgotten and
 	// the same key; what its death cancelled waits again too.

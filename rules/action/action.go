@@ -79,7 +79,7 @@ func fields(with map[string]any, known, needed []string) core.Problems {
 	}
 	for _, name := range needed {
 		if with[name] == nil || with[name] == "" {
-			out = append(out, core.Problem{Path: name, Code: "missing_field", Message: "is missing"})
+			out = append(out, core.Problem{Path: name, Code: "missing_field", Message: name + " is missing", Fix: fmt.Sprintf("write %s: and its value", name)})
 		}
 	}
 	return out

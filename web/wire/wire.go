@@ -264,7 +264,7 @@ type ModuleReview struct {
 	Manifest core.Manifest `json:"manifest"`
 	Digest   string        `json:"digest" doc:"sha256 of the file, hex"`
 	Size     int64         `json:"size_bytes"`
-	Stored   bool          `json:"stored" doc:"false: it was only inspected"`
+	Stored   bool          `json:"stored" doc:"this file is kept; false: it was only inspected"`
 	Active   *core.Module  `json:"active,omitempty" doc:"the version in use, with its grant"`
 }
 

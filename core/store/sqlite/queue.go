@@ -89,7 +89,7 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 			output = []byte(d.Output)
 		}
 		found := false
-		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), nanos(d.Next), d.Error, output, nanos(now)}, func(row scan) error {
+		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), nanos(d.Next), d.Error, output, nanos(now), d.Attempts}, func(row scan) error {
 			found = true
 			return row(&firing, &goesOn)
 		}); err != nil {

@@ -30,6 +30,7 @@ func (s suite) queue() map[string]func(*testing.T) {
 		"queue/lease runs out":   s.testLeaseRunsOut,
 		"queue/extend":           s.testExtend,
 		"queue/retry":            s.testRetry,
+		"queue/given back":       s.testGivenBack,
 		"queue/death":            s.testDeath,
 		"queue/continues":        s.testContinues,
 		"queue/cancel":           s.testCancelClaimed,
@@ -454,6 +455,23 @@ func (s suite) testRetry(t *testing.T) {
 	}
 	finish(t, b, c, core.DeliveryDone, minute(6))
 	wantStatus(t, b, "f", core.FiringRunning, core.DeliveryDone, core.DeliveryWaiting)
+}
+
+// A claim that is given back untried is not an attempt; nobody can add any.
+func (s suite) testGivenBack(t *testing.T) {
+	b := s.fresh(t)
+	commit(t, b, firing("f", "a"))
+	for i, give := range []int{0, 0, 1, 9, -1} {
+		c := claimOne(t, b, minute(i+1), "f/a")
+		if want := []int{1, 1, 1, 2, 3}[i]; c.Attempts != want {
+			t.Errorf("claim %d is attempt %d, want %d", i, c.Attempts, want)
+		}
+		c.Attempts, c.Next = give, minute(i+2)
+		finish(t, b, c, core.DeliveryWaiting, minute(i+1))
+	}
+	if c := claimOne(t, b, minute(9), "f/a"); c.Attempts != 1 {
+		t.Errorf("after less than none the claim is attempt %d, want 1", c.Attempts)
+	}
 }
 
 func (s suite) testDeath(t *testing.T) {

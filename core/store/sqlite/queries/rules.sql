@@ -95,7 +95,8 @@ UPDATE firings SET status = ?2, updated = ?3 WHERE id = ?1 AND status IN ('queue
 UPDATE deliveries SET due = ?3 WHERE id = ?1 AND token = ?2 AND status = 'running';
 
 -- name: finish_delivery
-UPDATE deliveries SET status = ?3, token = NULL, due = NULL, next = ?4, error = ?5, output = ?6, updated = ?7
+UPDATE deliveries SET status = ?3, token = NULL, due = NULL, next = ?4, error = ?5, output = ?6, updated = ?7,
+  attempts = min(attempts, max(?8, 0))
 WHERE id = ?1 AND token = ?2 AND status = 'running' RETURNING firing, goes_on;
 
 -- name: block_deliveries

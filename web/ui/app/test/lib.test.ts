@@ -6,6 +6,7 @@ import { at } from "../src/lib/time";
 import { merge, wanted } from "../src/pages/activity/entries";
 import { fieldOf, nameOf, objects, parseTags, slug, withScheme } from "../src/pages/fleet/create";
 import { latencyLimit } from "../src/pages/system/limit";
+import { withoutSystem } from "../src/pages/system/without";
 import { faviconSvg } from "../src/shell/favicon";
 import { fuzzy } from "../src/shell/fuzzy";
 import { barPaths, barsText } from "../src/ui/Bars";
@@ -125,6 +126,24 @@ describe("a new system", () => {
       "name",
       undefined,
     ]);
+  });
+});
+
+describe("deleting a system", () => {
+  const check = (names: string[], match?: string, overrides?: Record<string, object>) => ({
+    id: "c",
+    systems: { names, match },
+    collect: [],
+    overrides,
+  });
+  it("deletes checks that watch nothing else, and takes its name out of the others", () => {
+    expect(withoutSystem(check(["a"]), "a")).toBe("delete");
+    expect(withoutSystem(check(["b"]), "a")).toBe("keep");
+    expect(withoutSystem(check(["a", "b"], undefined, { a: {}, b: { disabled: true } }), "a")).toMatchObject({
+      systems: { names: ["b"] },
+      overrides: { b: { disabled: true } },
+    });
+    expect(withoutSystem(check(["a"], "true"), "a")).toMatchObject({ systems: { match: "true" } });
   });
 });
 

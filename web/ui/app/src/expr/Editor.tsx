@@ -127,6 +127,7 @@ export function Editor(props: EditorProps) {
   const live = useRef<Live | null>(null);
   const latest = useRef(props);
   latest.current = props;
+  const told = useRef<string[]>([]); // texts that onInput has got and that have not come back as value
   const marks = useRef<Mark[]>([]);
   const [about, setAbout] = useState<Judgement>({ empty: true });
   const [shown, setShown] = useState<Mark[]>([]);
@@ -198,7 +199,10 @@ export function Editor(props: EditorProps) {
           EditorView.updateListener.of((u) => {
             if (!u.docChanged) return;
             const text = u.state.doc.toString();
-            if (text !== latest.current.value) latest.current.onInput(text);
+            if (text !== latest.current.value) {
+              told.current.push(text);
+              latest.current.onInput(text);
+            }
             look1(text);
           }),
         ],
@@ -215,7 +219,11 @@ export function Editor(props: EditorProps) {
 
   useEffect(() => {
     const view = live.current?.view;
-    if (!view || view.state.doc.toString() === props.value) return;
+    // What comes back of what was typed is not put in again: by then more may have been typed.
+    const echo = told.current.indexOf(props.value);
+    told.current = told.current.slice(echo + 1);
+    if (!view || echo >= 0 || view.state.doc.toString() === props.value) return;
+    told.current = [];
     view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: props.value } });
   }, [props.value]);
 

@@ -8,7 +8,7 @@ export interface Boot {
   me?: Me | null;
   /** Version of the binary. */
   version?: string;
-  /** Path to get a sign-in link by, shown to people who are not signed in. */
+  /** The demo shop runs beside the server. */
   demo?: boolean;
 }
 

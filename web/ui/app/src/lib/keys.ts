@@ -48,9 +48,10 @@ function find(name: string): Handler | undefined {
 
 function onKey(e: KeyboardEvent): void {
   if (e.defaultPrevented || e.isComposing) return;
+  if (document.querySelector("dialog[open]")) return; // its keys are its own: Escape closes it, and not the page behind
   const name = keyName(e);
   const single = !name.startsWith("Mod+") && name !== "Escape" && !name.startsWith("F");
-  if (single && (typing(e.target) || !singleKeys.on || document.querySelector("dialog[open]"))) return;
+  if (single && (typing(e.target) || !singleKeys.on)) return;
   const full = prefix ? `${prefix} ${name}` : name;
   clearTimeout(prefixTimer);
   prefix = "";

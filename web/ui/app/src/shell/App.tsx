@@ -210,10 +210,9 @@ function Top({ onHelp }: { onHelp: () => void }) {
         </b>
       </nav>
       <span class="sp" />
-      <button type="button" class="search" aria-label="Search or run a command" onClick={() => openPalette()}>
+      <button type="button" class="search" aria-label={`Search or run a command ${keyHint}`} onClick={() => openPalette()}>
         <Icon name="search" size={15} />
-        <span>Search or run a command</span>
-        <kbd>{keyHint}</kbd>
+        <span>Search or run a command</span> <kbd>{keyHint}</kbd>
       </button>
       <ConnPill />
       <Menu kind="ghost" icon="more" label="More" end items={themeItems(onHelp)} />

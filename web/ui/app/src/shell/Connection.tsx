@@ -57,7 +57,8 @@ export function ConnPill() {
 export function Banner() {
   tick.value;
   const c = conn.value;
-  if (c.newBuild || c.state === "outdated")
+  const lost = c.state === "reconnecting" && (fleet.loaded || heard() > 0);
+  if (!lost && (c.newBuild || c.state === "outdated"))
     return (
       <div class="banner info" role="status">
         <Icon name="info" />
@@ -67,7 +68,7 @@ export function Banner() {
         </Button>
       </div>
     );
-  if (c.state !== "reconnecting" || (!fleet.loaded && !heard())) return null;
+  if (!lost) return null;
   const wait = Math.ceil((c.retryAt - Date.now()) / 1000);
   return (
     <div class="banner" role="status">

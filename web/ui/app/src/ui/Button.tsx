@@ -6,7 +6,7 @@ export interface ButtonProps {
   children?: ComponentChildren;
   /** Icon in front of the text; without text give label. */
   icon?: IconName;
-  /** Accessible name of a button without text; also its tooltip. */
+  /** Accessible name of a button without text, or what is said before its text; also its tooltip. */
   label?: string;
   kind?: "primary" | "ghost" | "danger" | "danger-primary";
   small?: boolean;
@@ -44,6 +44,8 @@ export function Button({
   ...rest
 }: ButtonProps) {
   const cls = ["btn", kind?.replace("-", " "), small && "small", !children && "icon", extra].filter(Boolean).join(" ");
+  // Who speaks to the page says the words that they see, so the name holds them.
+  const named = label && typeof children === "string" && !label.includes(children) ? `${label}: ${children}` : label;
   const inside = (
     <>
       {busy ? <Icon name="spinner" size={14} class="spin" /> : icon && <Icon name={icon} size={small ? 14 : 15} />}
@@ -52,7 +54,7 @@ export function Button({
   );
   if (href && !disabled)
     return (
-      <a class={cls} href={href} aria-label={label} title={title ?? label} onClick={rest.onClick}>
+      <a class={cls} href={href} aria-label={named} title={title ?? label} onClick={rest.onClick}>
         {inside}
       </a>
     );
@@ -63,7 +65,7 @@ export function Button({
       class={cls}
       disabled={disabled || busy}
       aria-busy={busy || undefined}
-      aria-label={label}
+      aria-label={named}
       title={title ?? label}
       {...rest}
     >

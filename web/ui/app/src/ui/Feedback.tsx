@@ -52,7 +52,12 @@ export function Empty({
 export function ErrorBox({ error, doing, retry }: { error: unknown; doing?: string; retry?: () => void }) {
   if (!error) return null;
   const api = error instanceof ApiError ? error : undefined;
-  const title = api?.status === 403 ? "You may not see this" : api?.status === 422 ? "It cannot be saved like this" : (api?.title ?? "Something went wrong");
+  const title =
+    api?.status === 403
+      ? "You may not see this"
+      : api?.status === 422
+        ? "It cannot be saved like this"
+        : (api?.title ?? "Something went wrong");
   return (
     <div class="errbox" role="alert">
       <Icon name="alert" size={16} />

@@ -58,6 +58,7 @@ export default function Activity({ route }: PageProps) {
     document.getElementById("main")?.scrollTo({ top: 0 });
   };
   const pages = older.ask === ask ? older : { list: [], next: past.data?.next ?? 0 };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: kind, change and system are all of filter
   const shown = useMemo(
     () =>
       merge(
@@ -82,6 +83,7 @@ export default function Activity({ route }: PageProps) {
     setBusy(false);
   };
   const waiting = held.filter((e) => wanted(e, filter)).length;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: names are read anew when systems come or go
   const options = useMemo(
     () => [...fleet.all()].map((s) => ({ value: s.id, label: s.name, hint: s.name === s.id ? undefined : s.id })),
     [fleet.size],

@@ -20,6 +20,7 @@ const overscan = 8;
  */
 export function Grid({ onOpen, onFilter }: { onOpen: (id: string) => void; onFilter: (key: string, value: string) => void }) {
   const version = useFleet();
+  const grid = useRef<HTMLDivElement>(null);
   const vp = useRef<HTMLDivElement>(null);
   const [win, setWin] = useState({ top: 0, height: 600, row: 32 });
   const [active, setActive] = useState(-1); // handle of the row that the keyboard is at
@@ -75,7 +76,7 @@ export function Grid({ onOpen, onFilter }: { onOpen: (id: string) => void; onFil
       Home: () => go(0),
       End: () => go(order.length - 1),
       Enter: () => activeAt >= 0 && onOpen(fleet.row(order[activeAt]!).id),
-      Escape: () => (setActive(-1), vp.current?.blur()),
+      Escape: () => (setActive(-1), grid.current?.blur()),
     };
     const move = moves[e.key];
     if (!move) return;
@@ -83,7 +84,7 @@ export function Grid({ onOpen, onFilter }: { onOpen: (id: string) => void; onFil
     move();
   };
   const jump = (by: number) => () => {
-    vp.current?.focus();
+    grid.current?.focus();
     go(activeAt + by);
   };
   useKeys({
@@ -95,7 +96,21 @@ export function Grid({ onOpen, onFilter }: { onOpen: (id: string) => void; onFil
   });
 
   return (
-    <div class={fleet.old ? "grid old" : "grid"} role="grid" aria-label="Systems" aria-rowcount={order.length + 1}>
+    <div
+      ref={grid}
+      class={fleet.old ? "grid old" : "grid"}
+      role="grid"
+      aria-label="Systems"
+      aria-rowcount={order.length + 1}
+      aria-activedescendant={activeAt >= 0 ? `row-${active}` : undefined}
+      tabIndex={0}
+      onKeyDown={onKey}
+      onFocus={() => {
+        setFocused(true);
+        if (activeAt < 0 && grid.current?.matches(":focus-visible")) go(first + (first > 0 ? overscan : 0));
+      }}
+      onBlur={() => setFocused(false)}
+    >
       <div class="gh" role="row" aria-rowindex={1}>
         <span role="columnheader">
           <span class="sr">Status</span>
@@ -115,20 +130,7 @@ export function Grid({ onOpen, onFilter }: { onOpen: (id: string) => void; onFil
           Last run
         </span>
       </div>
-      <div
-        ref={vp}
-        class="vp"
-        role="rowgroup"
-        tabIndex={0}
-        aria-activedescendant={activeAt >= 0 ? `row-${active}` : undefined}
-        onScroll={measure}
-        onKeyDown={onKey}
-        onFocus={() => {
-          setFocused(true);
-          if (activeAt < 0 && vp.current?.matches(":focus-visible")) go(first + (first > 0 ? overscan : 0));
-        }}
-        onBlur={() => setFocused(false)}
-      >
+      <div ref={vp} class="vp" role="rowgroup" tabIndex={-1} onScroll={measure}>
         <div class="vs" role="presentation" style={{ height: `${order.length * win.row}px` }} />
         {shown.map((i) => {
           const view = fleet.row(order[i]!);

@@ -98,11 +98,31 @@ export function fieldOf(p: Problem): keyof Draft | undefined {
   return undefined;
 }
 
+/** Ask the server what it would say of both, so that what is refused leaves no half of it behind. */
+async function look({ system, check }: { system: System; check: Check }): Promise<void> {
+  const { id: name, name: title, ...rest } = system;
+  const { id, name: says, systems, ...spec } = check;
+  const documents = [
+    { apiVersion: "tocsin/v1", kind: "System", metadata: { name, title }, spec: rest },
+    { apiVersion: "tocsin/v1", kind: "Check", metadata: { name: id, title: says }, spec: { ...spec, systems: systems.names } },
+  ];
+  try {
+    await api.raw("/apply?dry_run=true", "application/yaml", documents.map((d) => JSON.stringify(d)).join("\n---\n"));
+  } catch (err) {
+    if (!(err instanceof ApiError)) throw err;
+    // The person wrote no document, so its lines say nothing.
+    const problems = err.problems.map(({ line: _, column: __, snippet: ___, ...p }) => ({ ...p, path: p.path?.replace(/^spec\./, "") }));
+    throw new ApiError(err.status, err.title, err.detail, problems, err.request);
+  }
+}
+
 /**
  * Make the System and its Check, and when asked the first rule. When the Check
- * is refused the System is taken back, so that trying again begins afresh.
+ * is refused after all, the System is taken back, so that trying again begins
+ * afresh.
  */
 export async function create(made: { system: System; check: Check }, withRule: boolean): Promise<void> {
+  await look(made);
   await api.post("/systems", made.system);
   try {
     await api.post("/checks", made.check);

@@ -10,7 +10,7 @@ import { useTopic } from "../../live";
 import { Page } from "../../shell/Page";
 import { Button, Empty, ErrorBox, Icon, Skeleton, toastError } from "../../ui";
 import { DecisionDetail } from "./DecisionDetail";
-import { blocking, Change, resultOf, StageMark, stageNames, stageNumber, stages, verdictNames, verdictWords } from "./stages";
+import { blocking, Change, resultOf, StageMark, saidText, stageNames, stageNumber, stages, verdictNames, verdictWords } from "./stages";
 import { merge, type Narrowing, narrow, tally } from "./trace";
 
 const pageSize = 100;
@@ -122,7 +122,7 @@ export function Trace({ id, route }: { id: string; route: Route }) {
             </Empty>
           )}
           <footer class="row">
-            <span class="dim small">Firings are kept for 90 days, other decisions for 7.</span>
+            <span class="dim small">Firings are kept longer than other decisions.</span>
             <span class="sp" />
             {next > 0 && (
               <Button small busy={older} onClick={more}>
@@ -271,13 +271,13 @@ function Row({ d, open, toggle }: { d: Decision; open: boolean; toggle: () => vo
           <td
             key={s}
             class={`tr-st${s === stop ? (d.verdict === "drop" && !result?.failed ? " passed" : " blocked") : ""}`}
-            title={result?.text ?? "not reached"}
+            title={result ? saidText(result) : "not reached"}
           >
             <span class="tr-cell">
               <StageMark result={result} blocked={s === stop} passed={d.verdict === "drop"} />
               <span class="num">{stageNumber(result)}</span>
               <span class="sr">
-                {stageNames[s]}: {result ? result.text : "not reached"}
+                {stageNames[s]}: {result ? saidText(result) : "not reached"}
               </span>
             </span>
           </td>

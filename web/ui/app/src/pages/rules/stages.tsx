@@ -1,6 +1,7 @@
 // The stages between a change and an action, and what to call them.
 
 import type { Decision, DecisionVerdict, Stage, StageResult } from "../../api.gen";
+import { instant } from "../../lib/format";
 import { healthNames, Icon, Status, Time } from "../../ui";
 
 /** The stages that are drawn, in order. */
@@ -102,11 +103,16 @@ function blockedName(d: Decision, stage: Stage): string {
   return `Blocked by ${name}`;
 }
 
-/** What a stage said. The server writes clock times in its own zone: the page shows them in the reader's. */
+/** What a stage said, as plain text with the time in the reader's zone. */
+export function saidText(result: StageResult): string {
+  return result.until ? `${result.text} until ${instant(new Date(result.until), new Date(), true)}` : result.text;
+}
+
+/** What a stage said. The server leaves clock times out of its text: the page shows them in the reader's zone. */
 function Said({ result }: { result: StageResult }) {
   return (
     <>
-      {result.until ? result.text.replace(/,? until [\d:]+(?: UTC)?/, "") : result.text}
+      {result.text}
       {result.until && (
         <>
           {" "}

@@ -1,10 +1,12 @@
 import { useState } from "preact/hooks";
-import type { System } from "../../api.gen";
+import type { Check, Page as PageOf, Stored, System } from "../../api.gen";
 import { ApiError, api, seg } from "../../lib/api";
+import { useResource } from "../../lib/resource";
 import { navigate } from "../../lib/router";
 import { fleet, offlineReason } from "../../live";
-import { Button, Confirm, Dialog, ErrorBox, problemsAt, TextArea, TextField, toast, toastError } from "../../ui";
+import { Button, Confirm, Dialog, ErrorBox, problemsAt, TextArea, TextField, toast } from "../../ui";
 import { parseTags } from "../fleet/create";
+import { withoutSystem } from "./without";
 
 /** Edits a System. Somebody else's save in between is told, never overwritten unasked. */
 export function EditSystem({
@@ -127,26 +129,45 @@ export function EditSystem({
 /** Deletes a System, after saying what goes with it. */
 export function DeleteSystem({ system, onClose }: { system: System; onClose: () => void }) {
   const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>();
+  const checks = useResource<PageOf<Stored<Check>>>("checks", (signal) => api.get("/checks", { signal }));
+  const listed = (checks.data?.items ?? [])
+    .map((c) => ({ stored: c, becomes: withoutSystem(c.object, system.id) }))
+    .filter((c) => c.becomes !== "keep");
+  const gone = listed.filter((c) => c.becomes === "delete").map((c) => c.stored.object.name || c.stored.object.id);
+  const edited = listed.filter((c) => c.becomes !== "delete").map((c) => c.stored.object.name || c.stored.object.id);
   const name = system.name || system.id;
+  const remove = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      for (const { stored, becomes } of listed) {
+        if (becomes === "delete") await api.del(`/checks/${seg(stored.object.id)}`);
+        else await api.put(`/checks/${seg(stored.object.id)}`, becomes, { version: stored.version });
+      }
+      await api.del(`/systems/${seg(system.id)}`);
+      toast(`${name} is deleted`);
+      navigate("/", { force: true });
+    } catch (err) {
+      setError(err);
+      setBusy(false);
+      checks.reload();
+    }
+  };
   return (
     <Confirm
       title={`Delete ${name}?`}
       confirm={`Delete ${name}`}
-      busy={busy}
+      busy={busy || (checks.loading && !checks.data)}
       onClose={onClose}
-      onConfirm={async () => {
-        setBusy(true);
-        try {
-          await api.del(`/systems/${seg(system.id)}`);
-          toast(`${name} is deleted`);
-          navigate("/", { force: true });
-        } catch (err) {
-          toastError(`Delete ${name}`, err);
-          setBusy(false);
-        }
-      }}
+      onConfirm={remove}
     >
-      It is watched no longer, and its history can no longer be reached. Checks that name it stay, for their other systems.
+      <div class="col">
+        <p>It is watched no longer, and its history can no longer be reached.</p>
+        {gone.length > 0 && <p>Deleted with it, because they watch nothing else: {gone.join(", ")}.</p>}
+        {edited.length > 0 && <p>These checks stay for their other systems: {edited.join(", ")}.</p>}
+        <ErrorBox error={error ?? checks.error} doing={error ? `Delete ${name}` : "Look for its checks"} />
+      </div>
     </Confirm>
   );
 }

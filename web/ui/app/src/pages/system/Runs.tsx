@@ -115,18 +115,13 @@ export function Runs({ system, checks, fresh }: { system: string; checks: System
             </thead>
             <tbody>
               {runs.map((r) => [
-                <tr
-                  key={r.id}
-                  class="act"
-                  aria-expanded={open === r.id}
-                  onClick={(e) => !(e.target as Element).closest("a,button") && setOpen(open === r.id ? 0 : r.id)}
-                >
+                <tr key={r.id} class="act" onClick={(e) => !(e.target as Element).closest("a,button") && setOpen(open === r.id ? 0 : r.id)}>
                   <td>
                     <button
                       type="button"
                       class="tw-b"
                       aria-expanded={open === r.id}
-                      aria-label={`Detail of run ${r.id}`}
+                      title={`Detail of run ${r.id}`}
                       onClick={() => setOpen(open === r.id ? 0 : r.id)}
                     >
                       <Icon name={open === r.id ? "chevronDown" : "chevronRight"} size={13} />

@@ -39,6 +39,7 @@ import {
   toast,
   toastError,
 } from "../../ui";
+import { Demo } from "./Demo";
 import { DeleteSystem, EditSystem } from "./Edit";
 import { Latency } from "./Latency";
 import { Runs } from "./Runs";
@@ -231,6 +232,7 @@ function Shown({
           <Runs system={d.system.id} checks={checks} fresh={fresh} />
         </div>
         <div class="side">
+          <Demo system={d.system.id} />
           <Uptime uptime={d.uptime} />
           <Transitions list={(d.transitions ?? []).filter((t) => t.subject.kind === "system")} system={d.system.id} />
           <Rules d={d} />

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/engine"
+	"github.com/tocsin-io/tocsin/core/lang"
+	"github.com/tocsin-io/tocsin/core/plan"
+	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/rules"
+	"github.com/tocsin-io/tocsin/wasm"
+	"github.com/tocsin-io/tocsin/web"
+	"github.com/tocsin-io/tocsin/web/wire"
+)
+
+// The web knows rules, modules, the engine and saving by small interfaces of
+// its own; here each is given what it asks for.
+var (
+	_ web.Saver   = (*plan.Service)(nil)
+	_ web.Rules   = ruleDesk{}
+	_ web.Modules = moduleDesk{}
+	_ web.Engine  = engineDesk{}
+)
+
+// ruleDesk is web.Rules over the compiler and the runner.
+type ruleDesk struct {
+	compiler *rules.Compiler
+	runner   *rules.Runner
+	planner  *plan.Planner
+}
+
+// Validate implements web.Rules.
+func (d ruleDesk) Validate(r core.Rule, systems []core.System) core.Problems {
+	return d.compiler.Validate(r, systems)
+}
+
+// Expr implements web.Rules.
+func (d ruleDesk) Expr(_ context.Context, c wire.ExprCheck, systems []core.System) wire.ExprReport {
+	if c.Where == "assert" {
+		return d.assertion(c)
+	}
+	r := d.compiler.CheckExpr(c.Where, c.As, c.Expr, systems)
+	return wire.ExprReport{
+		OK: r.OK, Type: r.Type, Refs: r.Refs, Timed: r.Timed, Diagnostics: r.Problems, Matches: r.Matches,
+		Systems: len(systems), TookMicros: r.Took.Microseconds(),
+	}
+}
+
+// assertion looks at an expression of a collect step.
+func (d ruleDesk) assertion(c wire.ExprCheck) wire.ExprReport {
+	begin := time.Now()
+	report := wire.ExprReport{Diagnostics: core.Problems{}, Refs: []string{}}
+	var step core.Collect
+	if err := json.Unmarshal(c.Check, &step); err != nil {
+		report.Diagnostics = core.Problems{{Path: "check", Code: "step", Message: "the collect step cannot be read: " + err.Error()}}
+		return report
+	}
+	scope, err := d.planner.AssertScope(step.Use)
+	if err != nil {
+		report.Diagnostics = core.Problems{{Path: "check.use", Code: "collector", Message: err.Error()}}
+		return report
+	}
+	program, problems := lang.Compile(scope, c.Expr, lang.Bool)
+	report.TookMicros = time.Since(begin).Microseconds()
+	if len(problems) > 0 {
+		report.Diagnostics = problems
+		return report
+	}
+	report.OK, report.Type, report.Refs, report.Timed = true, program.Type(), program.Refs(), program.Timed()
+	return report
+}
+
+// Env implements web.Rules.
+func (d ruleDesk) Env(where, collector string) (core.ExprEnv, error) {
+	switch where {
+	case "assert":
+		scope, err := d.planner.AssertScope(collector)
+		if err != nil {
+			return core.ExprEnv{}, err
+		}
+		return scope.Describe(), nil
+	case "match":
+		return d.planner.SelectorEnv(), nil
+	case "with":
+		return d.planner.ConfigEnv(), nil
+	case "when", "while", "unless", "by", "trigger", "step", "text":
+		return d.compiler.Env(where), nil
+	}
+	return core.ExprEnv{}, fmt.Errorf("%q is not a place where expressions stand", where)
+}
+
+// Describe implements web.Rules.
+func (ruleDesk) Describe(g core.Gate) string { return rules.Describe(g) }
+
+// States implements web.Rules.
+func (d ruleDesk) States(rule string) []wire.RuleState {
+	var out []wire.RuleState
+	for _, s := range d.runner.State(rule) {
+		out = append(out, wire.RuleState(s))
+	}
+	return out
+}
+
+// engineDesk is web.Engine over the engine.
+type engineDesk struct{ engine *engine.Engine }
+
+// RunNow implements web.Engine.
+func (d engineDesk) RunNow(ctx context.Context, assignment string) error {
+	err := d.engine.RunNow(ctx, assignment)
+	switch {
+	case errors.Is(err, engine.ErrUnknown):
+		return store.ErrNotFound
+	case errors.Is(err, engine.ErrRunning):
+		return web.ErrBusy
+	}
+	return err
+}
+
+// Next implements web.Engine.
+func (d engineDesk) Next(assignment string) time.Time { return d.engine.Next(assignment) }
+
+// Stats implements web.Engine.
+func (d engineDesk) Stats() wire.EngineStats {
+	s := d.engine.Stats()
+	return wire.EngineStats{
+		Runs: s.Runs, Skipped: s.Skipped, Inflight: s.Inflight, Waiting: s.Waiting, Unstored: s.Unstored,
+		Dropped: s.Dropped, LateP99: s.LateP99, Error: s.Error,
+	}
+}
+
+// moduleDesk is web.Modules over the host.
+type moduleDesk struct{ host *wasm.Host }
+
+// Inspect implements web.Modules.
+func (d moduleDesk) Inspect(ctx context.Context, file []byte) (core.Manifest, error) {
+	return d.host.Inspect(ctx, file)
+}
+
+// Test implements web.Modules.
+func (d moduleDesk) Test(ctx context.Context, m core.Module, file []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error) {
+	return testModule(ctx, d.host, m, file, t, rc)
+}
+
+// testModule runs a module once and reports everything about it.
+func testModule(ctx context.Context, host *wasm.Host, m core.Module, file []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error) {
+	config := map[string]any{}
+	if len(t.Config) > 0 {
+		if err := json.Unmarshal(t.Config, &config); err != nil {
+			return wire.TestReport{}, fmt.Errorf("read the configuration: %w", err)
+		}
+	}
+	loaded, err := host.Load(ctx, m, file)
+	if err != nil {
+		return wire.TestReport{}, err
+	}
+	defer loaded.Close(ctx) //nolint:errcheck // the report is made; what is left ends with the host
+	limit := t.Timeout
+	if limit <= 0 {
+		limit = core.DefaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit.Std())
+	defer cancel()
+	r := loaded.TestRun(ctx, rc, config)
+	report := wire.TestReport{
+		Outcome: r.Outcome, Why: r.Why, Summary: r.Summary, Samples: r.Samples, Logs: r.Logs, Limits: loaded.Limits(), Wall: limit,
+	}
+	if r.Usage != nil {
+		report.Usage = *r.Usage
+	}
+	return report, nil
+}

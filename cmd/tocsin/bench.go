@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// figure is one line of a bench: what was measured at which size, and what it
+// is compared with, measured in the same run.
+type figure struct {
+	Bench    string  `json:"bench"`
+	Size     int     `json:"size"`
+	What     string  `json:"what"`
+	Value    float64 `json:"value"`
+	Unit     string  `json:"unit"`
+	Goal     string  `json:"goal,omitempty"`
+	Baseline float64 `json:"baseline,omitempty"`
+	Ratio    float64 `json:"ratio,omitempty"`
+}
+
+// bencher is what a bench needs.
+type bencher struct {
+	ctx     context.Context //nolint:containedctx // it lives as long as the call that made it
+	dir     string
+	seconds int
+	sizes   []int
+	report  func(figure)
+	log     io.Writer
+}
+
+// benches lists every bench by name, with what it does.
+func benches() map[string]struct {
+	about string
+	sizes []int
+	run   func(*bencher) error
+} {
+	type b = struct {
+		about string
+		sizes []int
+		run   func(*bencher) error
+	}
+	return map[string]b{
+		"checks/http/sqlite": {"HTTP checks a second, each stored, health computed, rules evaluated; against a bare net/http loop at the same rate", []int{50, 500, 5000}, benchChecks},
+		"record":             {"runs a second that the ledger stores with health moved, without a network", []int{1_000, 10_000, 100_000}, benchRecord},
+		"schedule/100k":      {"lateness of the scheduler itself, and what an assignment costs in it", []int{1_000, 10_000, 100_000}, benchSchedule},
+		"rules/eval":         {"what one change costs a rule that looks at it", []int{1, 10, 100}, benchRules},
+		"rules/index":        {"what one change costs when few of many rules look at it", []int{10, 100, 1_000, 10_000}, benchIndex},
+	}
+}
+
+func newBench(s streams) *cobra.Command {
+	var output, cpuProfile string
+	var seconds int
+	var sizes []int
+	names := slices.Sorted(maps.Keys(benches()))
+	cmd := &cobra.Command{
+		Use:   "bench [NAME...]",
+		Short: "Measure this build on this machine",
+		Long: `Starts its own targets on loopback, measures for a bounded time at several sizes,
+and prints a table with how cost grows (the exponent of size: 1 is in proportion,
+0 is not at all). Figures of shared machines drift: trust the ratios, which are
+measured in one run. Names: ` + strings.Join(names, ", ") + ".",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkBench(output, seconds, sizes); err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				args = names
+			}
+			stop, err := profile(cpuProfile)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			var figures []figure
+			for _, name := range args {
+				b, ok := benches()[name]
+				if !ok {
+					return usageError{fmt.Errorf("there is no bench %q; there are %s", name, strings.Join(names, ", "))}
+				}
+				if len(sizes) > 0 {
+					b.sizes = sizes
+				}
+				fmt.Fprintf(s.err, "%s: %s\n", name, b.about)
+				got, err := measure(cmd.Context(), name, b.run, seconds, b.sizes, s.err)
+				if err != nil {
+					return fmt.Errorf("bench %s: %w", name, err)
+				}
+				figures = append(figures, got...)
+			}
+			return printFigures(s.out, figures, output)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	cmd.Flags().IntVar(&seconds, "seconds", 5, "how long each size is measured")
+	cmd.Flags().StringVar(&cpuProfile, "cpu-profile", "", "write a CPU profile of this process to a file, for go tool pprof")
+	cmd.Flags().IntSliceVar(&sizes, "sizes", nil, "sizes to measure instead of the usual ones")
+	return cmd
+}
+
+// checkBench refuses flags that cannot be meant.
+func checkBench(output string, seconds int, sizes []int) error {
+	if output != "table" && output != "json" {
+		return usageError{fmt.Errorf("-o %q: write table or json", output)}
+	}
+	if seconds < 1 || seconds > 300 {
+		return usageError{fmt.Errorf("--seconds %d: write 1 to 300", seconds)}
+	}
+	for _, size := range sizes {
+		if size < 1 {
+			return usageError{fmt.Errorf("--sizes %d: write more than 0", size)}
+		}
+	}
+	return nil
+}
+
+// profile begins a CPU profile, unless path is empty, and returns what ends it.
+func profile(path string) (func(), error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(path) //nolint:gosec // the file that the user named
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("begin the profile: %w", err), file.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // what could not be written shows when it is read
+	}, nil
+}
+
+// measure runs one bench in a directory of its own.
+func measure(ctx context.Context, name string, run func(*bencher) error, seconds int, sizes []int, log io.Writer) ([]figure, error) {
+	dir, err := os.MkdirTemp("", "tocsin-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a directory for temporary files
+	var figures []figure
+	b := &bencher{ctx: ctx, dir: dir, seconds: seconds, sizes: sizes, log: log, report: func(f figure) {
+		f.Bench = name
+		figures = append(figures, f)
+	}}
+	err = run(b)
+	return figures, err
+}
+
+func printFigures(out io.Writer, figures []figure, output string) error {
+	if output == "json" {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string]any{"version": build(), "figures": figures, "growth": growth(figures)})
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "BENCH\tSIZE\tWHAT\tVALUE\tUNIT\tBASELINE\tRATIO\tGOAL")
+	for _, f := range figures {
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Bench, f.Size, f.What, number(f.Value), f.Unit, number(f.Baseline), number(f.Ratio), f.Goal)
+	}
+	fmt.Fprintln(table, "\t\t\t\t\t\t\t")
+	for _, g := range growth(figures) {
+		fmt.Fprintf(table, "%s\t%s\t%s grows as size^%.2f\t\t\t\t\t\n", g.Bench, "", g.What, g.Exponent)
+	}
+	return table.Flush()
+}
+
+func number(v float64) string {
+	switch {
+	case v == 0:
+		return "-"
+	case math.Abs(v) >= 1000:
+		return fmt.Sprintf("%.0f", v)
+	case math.Abs(v) >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+// exponent is how a figure grows with size.
+type exponent struct {
+	Bench    string  `json:"bench"`
+	What     string  `json:"what"`
+	Exponent float64 `json:"exponent"`
+}
+
+// growth fits value = c * size^e through the figures of each kind that have
+// several sizes, by least squares of the logarithms.
+func growth(figures []figure) []exponent {
+	type key struct{ bench, what string }
+	points := map[key][]figure{}
+	var order []key
+	for _, f := range figures {
+		k := key{f.Bench, f.What}
+		if len(points[k]) == 0 {
+			order = append(order, k)
+		}
+		if f.Value > 0 {
+			points[k] = append(points[k], f)
+		}
+	}
+	var out []exponent
+	for _, k := range order {
+		n, sx, sy, sxx, sxy := 0.0, 0.0, 0.0, 0.0, 0.0
+		for _, f := range points[k] {
+			x, y := math.Log(float64(f.Size)), math.Log(f.Value)
+			n, sx, sy, sxx, sxy = n+1, sx+x, sy+y, sxx+x*x, sxy+x*y
+		}
+		if d := n*sxx - sx*sx; n >= 2 && d > 0 {
+			out = append(out, exponent{k.bench, k.what, (n*sxy - sx*sy) / d})
+		}
+	}
+	return out
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/collect"
+	"github.com/tocsin-io/tocsin/core/collect/dial"
+	"github.com/tocsin-io/tocsin/core/engine"
+	"github.com/tocsin-io/tocsin/core/plan"
+	"github.com/tocsin-io/tocsin/core/secret"
+	"github.com/tocsin-io/tocsin/core/store/sqlite"
+	"github.com/tocsin-io/tocsin/examples/demo"
+	"github.com/tocsin-io/tocsin/rules"
+	"github.com/tocsin-io/tocsin/rules/action"
+	"github.com/tocsin-io/tocsin/wasm"
+	"github.com/tocsin-io/tocsin/web"
+	"github.com/tocsin-io/tocsin/web/live"
+	"github.com/tocsin-io/tocsin/web/ui"
+)
+
+const (
+	defaultListen = "127.0.0.1:8420"
+	defaultData   = "tocsin-data"
+	demoData      = "tocsin-demo"
+	drain         = 10 * time.Second // for everything to end after a signal
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	listen, data, logLevel, publicURL string
+	demo, fullSync                    bool
+	engine                            engine.Options // set by bench, not by a flag
+	keep                              struct{ runs, transitions, decisions core.Duration }
+}
+
+func newServe(s streams) *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run Tocsin: the scheduler, the rules and the web interface",
+		Long: `Runs everything in one process, with an embedded database in the data directory.
+Prints where it listens and a link that signs an administrator in once.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.demo && !cmd.Flags().Changed("data") {
+				f.data = demoData
+			}
+			return serve(cmd.Context(), f, s)
+		},
+	}
+	cmd.Flags().StringVar(&f.listen, "listen", defaultListen, "address to serve on; port 0 picks a free one")
+	cmd.Flags().StringVar(&f.data, "data", defaultData, "data directory")
+	cmd.Flags().BoolVar(&f.demo, "demo", false, "watch a demo shop that is served beside it; keeps its data in "+demoData+" unless --data is given")
+	cmd.Flags().BoolVar(&f.fullSync, "full-sync", false, "flush the disk with every transaction")
+	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.keep.runs, f.keep.transitions, f.keep.decisions = keepRuns, keepTransitions, keepDecisions
+	cmd.Flags().Var(durationFlag{&f.keep.runs}, "keep-runs", "delete runs that are older; 0 keeps them for ever")
+	cmd.Flags().Var(durationFlag{&f.keep.transitions}, "keep-transitions", "delete transitions that are older; the newest of each subject stays")
+	cmd.Flags().Var(durationFlag{&f.keep.decisions}, "keep-decisions", "delete decisions and ended firings that are older")
+	cmd.Flags().StringVar(&f.publicURL, "public-url", "", "address that people use when a proxy stands in front, for example https://tocsin.example")
+	return cmd
+}
+
+// check refuses flags that cannot be meant.
+func (f serveFlags) check() (slog.Level, *url.URL, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return 0, nil, usageError{fmt.Errorf("--log-level %q: write debug, info, warn or error", f.logLevel)}
+	}
+	_, port, err := net.SplitHostPort(f.listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return 0, nil, usageError{fmt.Errorf("--listen %q: write host:port, for example %s", f.listen, defaultListen)}
+	}
+	if f.publicURL == "" {
+		return level, nil, nil
+	}
+	u, err := url.Parse(f.publicURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
+		return 0, nil, usageError{fmt.Errorf("--public-url %q: write http:// or https:// and a host, without a path", f.publicURL)}
+	}
+	return level, u, nil
+}
+
+// serve is the program: it opens storage, wires everything and runs it until
+// ctx ends or a part fails.
+func serve(ctx context.Context, f serveFlags, s streams) (err error) {
+	level, public, err := f.check()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", f.listen, err)
+	}
+	defer listener.Close()
+	db, err := sqlite.Open(ctx, f.data, sqlite.Options{FullSync: f.fullSync})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	a, err := assemble(ctx, db, f, public, log)
+	if err != nil {
+		return err
+	}
+	defer a.close(ctx)
+	if err := a.welcome(ctx, listener.Addr(), public, f, s.out); err != nil {
+		return err
+	}
+	return a.run(ctx, listener)
+}
+
+// app is everything that runs.
+type app struct {
+	db         *sqlite.Store
+	host       *wasm.Host
+	engine     *engine.Engine
+	syncer     *syncer
+	runner     *rules.Runner
+	deliveries *rules.Deliveries
+	hub        *live.Hub
+	retention  retention
+	handler    http.Handler
+	service    *plan.Service
+	shelf      shelf
+	shop       *demo.Shop // nil without --demo
+	log        *slog.Logger
+}
+
+// networks are the ways out. Whoever may write checks and rules is trusted with
+// private addresses, because people watch their own networks; modules are not,
+// unless their grant says so.
+type networks struct{ trusted, public *dial.Dialer }
+
+func newNetworks() networks {
+	return networks{
+		trusted: dial.New(dial.Policy{Loopback: true, Private: true}, dial.Options{}),
+		public:  dial.New(dial.Policy{}, dial.Options{}),
+	}
+}
+
+// newHost makes the sandbox. Compilation happens in a process of its own, so
+// that it can be ended when it takes too much.
+func newHost(cache string, n networks, log *slog.Logger) (*wasm.Host, error) {
+	o := wasm.Options{CacheDir: cache, Log: log, Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext}
+	if self, err := os.Executable(); err == nil && cache != "" {
+		o.Worker = []string{self, compileCommand}
+	}
+	return wasm.New(o)
+}
+
+// assemble makes every part and gives each what it needs.
+func assemble(ctx context.Context, db *sqlite.Store, f serveFlags, public *url.URL, log *slog.Logger) (*app, error) {
+	a := &app{db: db, log: log}
+	nets := newNetworks()
+	key, err := secret.KeyFile(filepath.Join(f.data, "secret.key"))
+	if err != nil {
+		return nil, err
+	}
+	vault, err := secret.New(key, db)
+	if err != nil {
+		return nil, err
+	}
+	if err := vault.Load(ctx); err != nil {
+		return nil, err
+	}
+	if a.host, err = newHost(filepath.Join(f.data, "wasm-cache"), nets, log); err != nil { //nolint:contextcheck // it waits for nothing
+		return nil, err
+	}
+	known := &collectors{builtin: collect.Builtin(nets.trusted.DialContext), host: a.host, store: db, log: log}
+	if err := known.reload(ctx); err != nil {
+		return nil, err
+	}
+	planner := plan.New(known, plan.Options{Secret: vault.Value, Mask: vault.Mask, Revision: known.revision})
+	compiler, err := rules.NewCompiler(action.New(log, nets.trusted.DialContext))
+	if err != nil {
+		return nil, err
+	}
+	a.service = plan.NewService(planner, db, compiler.Validate)
+	a.engine = engine.New(db, log, f.engine)
+	a.syncer = &syncer{catalog: db, ledger: db, planner: planner, collectors: known, engine: a.engine, log: log, modules: make(chan struct{}, 1)}
+	a.shelf = shelf{kept: db, changed: func(ctx context.Context) {
+		if err := known.reload(ctx); err != nil {
+			log.ErrorContext(ctx, "reload modules", slog.Any("err", err))
+		}
+		a.syncer.moved()
+	}}
+	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Secret: vault.Value, Mask: vault.Mask})
+	a.runner = rules.NewRunner(rules.Store{Log: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Sender: a.deliveries})
+	a.retention = retention{history: db, log: log, runs: f.keep.runs, transitions: f.keep.transitions, decisions: f.keep.decisions}
+	if f.demo {
+		if a.shop, err = demo.New(); err != nil {
+			return nil, err
+		}
+	}
+	return a, a.wireWeb(f, public, planner, compiler, known, vault)
+}
+
+// wireWeb makes the hub and the handler.
+func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, compiler *rules.Compiler, known *collectors, vault *secret.Vault) error {
+	db, o := a.db, web.Options{Version: build(), Demo: f.demo}
+	if public != nil {
+		o.Origins = []string{public.Scheme + "://" + public.Host}
+		o.Secure = public.Scheme == "https"
+		o.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	a.hub = live.New(live.Deps{
+		Log: db, Catalog: db, Ledger: db, History: db, Trace: db, Logger: a.log,
+		Next:   a.engine.Next,
+		Firing: func() map[string]bool { return a.runner.Firing() },
+		Select: func(sel core.Selector, systems []core.System) []string {
+			picked, _ := planner.Matches(sel, systems)
+			ids := make([]string, len(picked))
+			for i, s := range picked {
+				ids[i] = s.ID
+			}
+			return ids
+		},
+	}, live.Options{Build: ui.Build(), Origins: o.Origins})
+	d := web.Deps{
+		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: a.shelf,
+		Firings: db, Deliveries: db,
+		Saver:       a.service,
+		Rules:       ruleDesk{compiler, a.runner, planner},
+		Modules:     moduleDesk{a.host},
+		Engine:      engineDesk{a.engine},
+		Hub:         a.hub,
+		Logger:      a.log,
+		Secrets:     vault,
+		Collectors:  known.infos,
+		Quarantined: func() map[string]core.Problems { return a.runner.Quarantined() },
+		UI: func(boot func(*http.Request) any) http.Handler {
+			return ui.Handler(ui.Options{Boot: boot, Logger: a.log})
+		},
+	}
+	if a.shop != nil {
+		d.Demo = demoDesk{a.shop}
+	}
+	var err error
+	a.handler, err = web.New(d, o)
+	return err
+}
+
+// welcome makes the ways in and prints them.
+func (a *app) welcome(ctx context.Context, addr net.Addr, public *url.URL, f serveFlags, out io.Writer) error {
+	base := "http://" + reachable(addr)
+	token, err := web.NewToken(ctx, a.db, "local", "admin", time.Time{})
+	if err != nil {
+		return err
+	}
+	if err := writeEndpoint(f.data, endpoint{URL: base, Token: token}); err != nil {
+		return err
+	}
+	link, err := web.NewLink(ctx, a.db, "admin", "admin")
+	if err != nil {
+		return err
+	}
+	if a.shop != nil {
+		if err := a.setUpDemo(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "demo shop on %s: break something there, or: curl -X POST %s/payments/break\n", a.shop.URL(), a.shop.URL())
+	}
+	entrance := base
+	if public != nil {
+		entrance = public.Scheme + "://" + public.Host
+	}
+	fmt.Fprintf(out, "sign in once with %s/login?link=%s\n", entrance, link)
+	fmt.Fprintf(out, "listening on %s\n", base)
+	return nil
+}
+
+// reachable is an address that this machine can connect to.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// run runs every part until ctx ends or one fails, and waits for all.
+func (a *app) run(ctx context.Context, listener net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.engine.Run(ctx) })
+	group.Go(func() error { return a.syncer.Run(ctx) })
+	group.Go(func() error { return a.runner.Run(ctx) })
+	group.Go(func() error { return a.deliveries.Run(ctx) })
+	group.Go(func() error { return a.hub.Run(ctx) })
+	group.Go(func() error { return a.retention.Run(ctx) })
+	if a.shop != nil {
+		group.Go(func() error { return a.shop.Run(ctx) })
+	}
+	server := &http.Server{Handler: a.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		if err := server.Shutdown(bound); err != nil {
+			return errors.Join(fmt.Errorf("stop serving: %w", err), server.Close())
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// close frees what outlives run. It takes place although ctx has ended.
+func (a *app) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if err := a.host.Close(ctx); err != nil {
+		a.log.WarnContext(ctx, "close the sandbox", slog.Any("err", err))
+	}
+}
