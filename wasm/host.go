@@ -35,7 +35,7 @@ type Options struct {
 	DialPrivate  DialFunc      // for modules whose Grant is private; default: they reach nothing
 	MaxInstances int           // instances alive at once; default 256
 	MaxMemory    int64         // sum of the memory limits of the instances alive at once, bytes; default 2 GiB
-	CompileTime  time.Duration // of one compilation; default 10 s
+	CompileTime  time.Duration // processor time of one compilation in a Worker, and six times as much by the clock; default 10 s
 	Worker       []string      // command that runs [CompileWorker] on its standard streams, so that a compilation can be killed; default: compile in this process
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/examples"
 	"github.com/tocsin-io/tocsin/wasm"
 )
 
@@ -362,7 +363,15 @@ func TestWorker(t *testing.T) {
 	stuck := newHost(t, wasm.Options{Worker: []string{"sleep", "60"}, CompileTime: 200 * time.Millisecond})
 	began := time.Now()
 	_, err := stuck.Inspect(t.Context(), readFile(t, "testdata/modules/tiny.wasm"))
-	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "its compilation took longer than 200ms") || took > 3*time.Second {
+	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "its compilation took longer than 1.2s") || took > 10*time.Second {
 		t.Errorf("Inspect with a worker that hangs: %v after %s", err, took)
+	}
+	large, err := examples.QueueDepth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurried := newHost(t, wasm.Options{Worker: []string{os.Args[0], workerArgument}, CompileTime: 50 * time.Millisecond})
+	if _, err := hurried.Inspect(t.Context(), large); err == nil || !strings.Contains(err.Error(), "its compilation needs more than 50ms of processor time") && !strings.Contains(err.Error(), "longer than 300ms") {
+		t.Errorf("Inspect of what compiles for longer than it may: %v", err)
 	}
 }
