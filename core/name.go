@@ -19,8 +19,7 @@ func CheckName(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("the name %.20q... has %d bytes, the most is %d", name, len(name), MaxName)
 	}
-	for i := range len(name) {
-		c := name[i]
+	for i, c := range name {
 		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if alnum {
 			continue

@@ -61,7 +61,7 @@ func TestCheckName(t *testing.T) {
 		{"-a", "begin and end with"},
 		{"a.", "begin and end with"},
 		{"a:b", "not ':'"},
-		{"ä", "letters, digits"},
+		{"ä", "not 'ä'"},
 		{"..", "begin and end with"},
 		{"a/b", "not '/'"},
 		{strings.Repeat("x", core.MaxName+1), "the most is 128"},

@@ -597,6 +597,8 @@ func TestSingleWaitsForWhatIsSentAgain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	release := make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
 	s.hook.answer = func(n int, w http.ResponseWriter, _ *http.Request) {
 		switch n {
 		case 1:
@@ -619,7 +621,7 @@ func TestSingleWaitsForWhatIsSentAgain(t *testing.T) {
 	eventually(t, "the second system is held back by the mode", func() bool {
 		return slices.ContainsFunc(runner.State("page"), func(g rules.GateState) bool { return g.Partition == "sys-1" && g.Held == core.StageMode })
 	})
-	close(release)
+	let()
 	for _, f := range s.final(2) {
 		if f.Status != core.FiringDone {
 			t.Errorf("firing %s is %s, want done", f.ID, f.Status)
@@ -636,6 +638,8 @@ func TestWaitingForAChannelUsesUpNoAttempts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	release := make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
 	s.hook.answer = func(int, http.ResponseWriter, *http.Request) { <-release }
 	rule := page(webhook("one", s.hook.URL, "x"))
 	rule.Mode = "parallel"
@@ -661,7 +665,7 @@ func TestWaitingForAChannelUsesUpNoAttempts(t *testing.T) {
 		}
 		return len(givenBack) >= 3
 	})
-	close(release)
+	let()
 	s.final(2)
 	for _, d := range list() {
 		if d.Status != core.DeliveryDone || d.Attempts != 1 {

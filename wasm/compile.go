@@ -95,7 +95,7 @@ func (h *Host) compile(ctx context.Context, file []byte) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience*h.o.CompileTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience*h.o.CompileTime, h.tooLong())
 	defer cancel()
 	select {
 	case h.compiling <- struct{}{}:
@@ -132,7 +132,7 @@ func (h *Host) compileHere(ctx context.Context, parsed *meter.Module, rewritten 
 	case <-done:
 	case <-ctx.Done():
 		if settled.CompareAndSwap(false, true) {
-			return nil, h.tooLong()
+			return nil, context.Cause(ctx)
 		}
 		<-done
 	}
@@ -204,7 +204,7 @@ func (h *Host) compileElsewhere(ctx context.Context, file []byte) error {
 	cmd.WaitDelay = time.Second
 	runErr := cmd.Run()
 	if ctx.Err() != nil {
-		return h.tooLong()
+		return context.Cause(ctx)
 	}
 	var o outcome
 	if err := json.Unmarshal(reply.Bytes(), &o); err != nil {

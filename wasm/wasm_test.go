@@ -366,6 +366,11 @@ func TestWorker(t *testing.T) {
 	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "its compilation took longer than 1.2s") || took > 10*time.Second {
 		t.Errorf("Inspect with a worker that hangs: %v after %s", err, took)
 	}
+	gone, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer leave()
+	if _, err := stuck.Inspect(gone, readFile(t, "testdata/modules/tiny.wasm")); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "took longer") {
+		t.Errorf("Inspect for a caller who has gone: %v, want that it was given up", err)
+	}
 	large, err := examples.QueueDepth()
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 func (s *server) assignments(api huma.API, failed *huma.Schema) {
 	at := "/api/v1/assignments/{id}/"
 	add(s, api, failed, operation{route: "GET " + at + "latency", id: "latency", summary: "Latency over time", errors: []int{404}}, s.latency)
-	add(s, api, failed, operation{route: "POST " + at + "run", id: "run-now", summary: "Run it now; answers when the run is stored", errors: []int{404, 409}}, s.runNow)
+	add(s, api, failed, operation{route: "POST " + at + "run", id: "run-now", summary: "Run it now; answers when the run is stored", errors: []int{404, 409, 503}}, s.runNow)
 	add(s, api, failed, operation{route: "POST " + at + "enable", id: "enable", summary: "Run it on its schedule again", status: http.StatusNoContent, errors: []int{404, 409}},
 		func(ctx context.Context, in *byID) (*empty, error) { return nil, s.able(ctx, in.ID, true) })
 	add(s, api, failed, operation{route: "POST " + at + "disable", id: "disable", summary: "Run it no more", status: http.StatusNoContent, errors: []int{404, 409}},
@@ -42,15 +43,20 @@ func (s *server) assigned(ctx context.Context, id string) (*view, core.Assignmen
 }
 
 func (s *server) runNow(ctx context.Context, in *byID) (*body[core.Run], error) {
-	_, a, err := s.assigned(ctx, in.ID)
+	v, a, err := s.assigned(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if !a.Enabled {
 		return nil, failure(http.StatusConflict, fmt.Sprintf("%s is disabled; enable it first", in.ID))
 	}
-	err = s.Engine.RunNow(ctx, in.ID)
+	wait := v.deadline(a) + s.o.RunNowSlack
+	bound, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err = s.Engine.RunNow(bound, in.ID)
 	switch {
+	case err != nil && ctx.Err() == nil && bound.Err() != nil: // it waits for a worker or for storage
+		return nil, failure(http.StatusServiceUnavailable, fmt.Sprintf("the run was not stored within %s; it goes on, and is stored as soon as that is possible", core.Duration(wait)))
 	case errors.Is(err, ErrBusy):
 		return nil, failure(http.StatusConflict, fmt.Sprintf("%s is running already", in.ID))
 	case errors.Is(err, store.ErrNotFound):
@@ -67,6 +73,16 @@ func (s *server) runNow(ctx context.Context, in *byID) (*body[core.Run], error) 
 		return nil, failure(http.StatusNotFound, "the run is not stored; its assignment was deleted meanwhile")
 	}
 	return answer(runs[0]), nil
+}
+
+// deadline is the most that a run of a takes.
+func (v *view) deadline(a core.Assignment) time.Duration {
+	for _, c := range v.checks {
+		if c.ID == a.Check {
+			return cmp.Or(c.Overrides[a.System].Timeout, c.Timeout, core.DefaultTimeout).Std()
+		}
+	}
+	return core.DefaultTimeout.Std()
 }
 
 // able enables or disables one Assignment by an override of its Check.

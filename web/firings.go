@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,25 +25,53 @@ func (s *server) firings(api huma.API, failed *huma.Schema) {
 }
 
 type firingsInput struct {
-	Rule   string    `query:"rule"`
-	Status []string  `query:"status" doc:"any of queued, running, done, failed, cancelled, by comma"`
-	Before time.Time `query:"before" doc:"created before"`
-	Limit  int       `query:"limit" minimum:"0" maximum:"1000"`
+	Rule   string   `query:"rule"`
+	Status []string `query:"status" doc:"any of queued, running, done, failed, cancelled, by comma"`
+	Before int64    `query:"before" minimum:"0" doc:"created before, ms; as next says"`
+	Limit  int      `query:"limit" minimum:"0" maximum:"1000"`
 }
 
-// firingList has no cursor of its own: ask with before = created of the last.
 func (s *server) firingList(ctx context.Context, in *firingsInput) (*body[wire.Page[core.Firing]], error) {
 	known := []core.FiringStatus{core.FiringQueued, core.FiringRunning, core.FiringDone, core.FiringFailed, core.FiringCancelled}
 	status, err := words("status", in.Status, known)
 	if err != nil {
 		return nil, err
 	}
-	most := limit(in.Limit)
-	got, err := s.Trace.Firings(ctx, store.FiringQuery{Rule: in.Rule, Status: status, Before: in.Before, Limit: most})
+	q := store.FiringQuery{Rule: in.Rule, Status: status, Limit: limit(in.Limit)}
+	if in.Before > 0 {
+		q.Before = time.UnixMilli(in.Before)
+	}
+	items, next, err := s.firingPage(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("read firings: %w", err)
 	}
-	return paged(got, most, func(f core.Firing) int64 { return f.Created.UnixMilli() }), nil
+	out := list(items)
+	out.Body.Next = next
+	return out, nil
+}
+
+// firingPage is a page of firings and the cursor of the next, which is when
+// the firings before it were created. One turn of the rules creates many at
+// the same instant, so a page ends between instants: it may be shorter than
+// asked for, and longer when all of it is of one.
+func (s *server) firingPage(ctx context.Context, q store.FiringQuery) ([]core.Firing, int64, error) {
+	got, err := s.Trace.Firings(ctx, q)
+	if err != nil || len(got) < q.Limit {
+		return got, 0, err //nolint:wrapcheck // the caller says what it did
+	}
+	last := got[len(got)-1].Created.UnixMilli()
+	cut := slices.IndexFunc(got, func(f core.Firing) bool { return f.Created.UnixMilli() == last })
+	if cut > 0 {
+		return got[:cut], last + 1, nil
+	}
+	q.Limit = maxPage
+	if got, err = s.Trace.Firings(ctx, q); err != nil {
+		return nil, 0, err //nolint:wrapcheck // the caller says what it did
+	}
+	if cut = slices.IndexFunc(got, func(f core.Firing) bool { return f.Created.UnixMilli() != last }); cut > 0 {
+		got = got[:cut]
+	}
+	return got, last, nil
 }
 
 func (s *server) firing(ctx context.Context, in *byID) (*body[wire.FiringDetail], error) {

@@ -191,7 +191,7 @@ func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.Module
 // taken reports a module whose page could not be reached: its address belongs
 // to something else.
 func (s *server) taken(name string) core.Problems {
-	says := ""
+	var says string
 	switch {
 	case name == "new":
 		says = `a module cannot have the name "new": its page would be /collectors/new, which is taken`

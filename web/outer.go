@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ func (s *server) outer(next http.Handler) http.Handler {
 		id := rand.Text()[:12]
 		ctx := context.WithValue(r.Context(), requestKey{}, id)
 		r = r.WithContext(ctx)
-		r.Body = http.MaxBytesReader(w, r.Body, MaxModule+MaxBody)
+		r.Body = s.timely(w, r)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
@@ -42,6 +43,37 @@ func (s *server) outer(next http.Handler) http.Handler {
 		s.Logger.DebugContext(ctx, "request", slog.String("request", id), slog.String("method", r.Method),
 			slog.String("path", r.URL.Path), slog.Int("status", seen.status), slog.Duration("took", time.Since(began)))
 	})
+}
+
+// timely is the body of a request, bounded in size and in time. Whoever sends
+// it too slowly loses the connection, also when no handler reads it: the server
+// reads what is left of it before it takes the next request.
+func (s *server) timely(w http.ResponseWriter, r *http.Request) io.ReadCloser {
+	body := http.MaxBytesReader(w, r.Body, MaxModule+MaxBody)
+	if r.ContentLength == 0 {
+		return body
+	}
+	conn := http.NewResponseController(w)
+	if err := conn.SetReadDeadline(time.Now().Add(s.o.BodyTimeout)); err != nil {
+		return body // no connection of its own: a test, or HTTP/2, where streams cost little
+	}
+	return &timelyBody{body, conn}
+}
+
+// timelyBody lifts the deadline when the whole body has come: what the handler
+// does with it may take longer.
+type timelyBody struct {
+	io.ReadCloser
+	conn *http.ResponseController
+}
+
+// Read reads the body.
+func (b *timelyBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.conn.SetReadDeadline(time.Time{}) // it worked when it was set
+	}
+	return n, err //nolint:wrapcheck // a pass-through
 }
 
 // contain keeps a panic of a handler from ending anything but its request.

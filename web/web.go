@@ -136,6 +136,12 @@ type Options struct {
 	// TestTimeout is the most that a test run of a module may take. Default
 	// 30 s.
 	TestTimeout time.Duration
+	// RunNowSlack is how long a request to run a check waits beyond the
+	// check's timeout for the run to be stored. Default 10 s.
+	RunNowSlack time.Duration
+	// BodyTimeout is how long the body of a request may take to arrive.
+	// Default 2 min.
+	BodyTimeout time.Duration
 }
 
 // The limits of requests, in bytes.
@@ -158,6 +164,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.TestTimeout <= 0 {
 		o.TestTimeout = 30 * time.Second
+	}
+	if o.RunNowSlack <= 0 {
+		o.RunNowSlack = 10 * time.Second
+	}
+	if o.BodyTimeout <= 0 {
+		o.BodyTimeout = 2 * time.Minute
 	}
 	return o
 }

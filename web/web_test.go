@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type instance struct {
 	db     *sqlite.Store
 	hub    *live.Hub
 	server *httptest.Server
+	engine *fakeEngine
 	log    *bytes.Buffer
 	tokens map[string]string // by role
 }
@@ -54,13 +56,13 @@ func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) an
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &instance{t: t, db: db, log: &bytes.Buffer{}, tokens: map[string]string{}}
+	in := &instance{t: t, db: db, engine: &fakeEngine{db: db}, log: &bytes.Buffer{}, tokens: map[string]string{}}
 	in.hub = live.New(live.Deps{Log: db, Catalog: db, Ledger: db, History: db, Trace: db}, live.Options{Tick: 5 * time.Millisecond, Sessions: 100 * time.Millisecond})
 	log := slog.New(slog.NewTextHandler(in.log, nil))
 	handler, err := web.New(web.Deps{
 		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: db, Firings: db, Deliveries: db,
 		Saver: plan.NewService(plan.New(pings{}, plan.Options{}), db, ruleProblems),
-		Rules: fakeRules{}, Modules: fakeModules{}, Engine: &fakeEngine{db: db}, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
+		Rules: fakeRules{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
 		Collectors: func() []core.CollectorInfo { return []core.CollectorInfo{pingInfo()} },
 	}, o)
 	if err != nil {
@@ -119,15 +121,30 @@ func (fakeSecrets) Names(context.Context) ([]string, error)                     
 func (fakeSecrets) Put(context.Context, string, string, string, time.Time) error { return nil }
 func (fakeSecrets) Delete(context.Context, string) error                         { return store.ErrNotFound }
 
-// fakeEngine records a passing run when it is asked to run.
-type fakeEngine struct{ db *sqlite.Store }
+// fakeEngine records a passing run when it is asked to run, unless storage
+// fails: then it waits.
+type fakeEngine struct {
+	db    *sqlite.Store
+	fault atomic.Pointer[string]
+}
 
 func (e *fakeEngine) RunNow(ctx context.Context, id string) error {
+	if e.fault.Load() != nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	now := time.Now()
 	return e.db.Record(ctx, []*core.Run{{Assignment: id, Due: now, Started: now, Ended: now, Manual: true, Latency: 12 * time.Millisecond}})
 }
-func (*fakeEngine) Next(string) time.Time   { return time.Now().Add(time.Minute) }
-func (*fakeEngine) Stats() wire.EngineStats { return wire.EngineStats{Runs: 7} }
+
+func (*fakeEngine) Next(string) time.Time { return time.Now().Add(time.Minute) }
+
+func (e *fakeEngine) Stats() wire.EngineStats {
+	if fault := e.fault.Load(); fault != nil {
+		return wire.EngineStats{Runs: 7, Error: *fault}
+	}
+	return wire.EngineStats{Runs: 7}
+}
 
 func ruleProblems(r core.Rule, _ []core.System) core.Problems {
 	if r.When == "bad" {
@@ -281,6 +298,9 @@ func TestScenarios(t *testing.T) {
 		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"stored":true`}},
 		{do: "POST", path: modules + "/activate", role: "editor", body: `{"grant":{"http":["https://evil.example:443"]}}`, status: 422, want: []string{"does not want https://evil.example:443"}},
 		{do: "POST", path: modules + "/activate", role: "editor", body: `{"grant":{"http":["https://api.example.com:443"]}}`, status: 200, want: []string{`"active":true`}},
+		// The very same file again keeps what was activated.
+		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"stored":true`, `"active":{`}},
+		{do: "GET", path: "/api/v1/modules/lag", role: "viewer", status: 200, want: []string{`"active":true`, "https://api.example.com:443"}},
 		{do: "POST", path: modules + "/activate", role: "editor", body: `{"grant":{"private":true}}`, status: 422, want: []string{`"path":"grant.private"`}},
 		{do: "POST", path: "/api/v1/modules/lag/test", role: "editor", body: `{"system":"a"}`, status: 200, want: []string{"lag on a", `"wall_limit":"10s"`, `"logs":[]`}},
 		{do: "POST", path: "/api/v1/modules/lag/test", role: "editor", body: `{"timeout":"1h"}`, status: 422},

@@ -34,6 +34,7 @@ type command struct {
 	args []string
 	in   string // standard input
 	dir  string // default: one of the test's own
+	env  []string
 }
 
 func (c command) run(t *testing.T) ran {
@@ -42,7 +43,7 @@ func (c command) run(t *testing.T) ran {
 		c.dir = t.TempDir()
 	}
 	cmd := exec.CommandContext(t.Context(), tocsin(t), c.args...)
-	cmd.Dir, cmd.Env = c.dir, withoutServer()
+	cmd.Dir, cmd.Env = c.dir, append(withoutServer(), c.env...)
 	var out, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.in), &out, &stderr
 	err := cmd.Run()
@@ -98,6 +99,7 @@ func TestVersion(t *testing.T) {
 // environment must not.
 func TestHelp(t *testing.T) {
 	t.Parallel()
+	const token = "NOBODY-MAY-SEE-THIS"
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
 		if got := run(t); got.code != 0 || !strings.Contains(got.out, "Available Commands:") {
@@ -110,9 +112,9 @@ func TestHelp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := run(t, append(strings.Fields(name), "--help")...)
-			if got.code != 0 || got.err != "" || !strings.Contains(got.out, "Usage:\n  tocsin "+name) {
-				t.Errorf("%+v, want its usage", got)
+			got := command{args: append(strings.Fields(name), "--help"), env: []string{"TOCSIN_TOKEN=" + token}}.run(t)
+			if got.code != 0 || got.err != "" || !strings.Contains(got.out, "Usage:\n  tocsin "+name) || strings.Contains(got.out, token) {
+				t.Errorf("%+v, want its usage, without the token", got)
 			}
 		})
 	}
@@ -133,6 +135,8 @@ func TestUsage(t *testing.T) {
 		{"serve --listen localhost", `--listen "localhost": write host:port, for example 127.0.0.1:8420`},
 		{"serve --listen 127.0.0.1:99999", `--listen "127.0.0.1:99999": write host:port, for example 127.0.0.1:8420`},
 		{"serve --log-level loud", `--log-level "loud": write debug, info, warn or error`},
+		{"serve --keep-runs soon", `invalid argument "soon" for "--keep-runs" flag: "soon" is not a duration; write for example 30s, 5m, 1h30m or 7d`},
+		{"serve --keep-runs -1d", `invalid argument "-1d" for "--keep-runs" flag: it must not be negative`},
 		{"serve --public-url tocsin.example", `--public-url "tocsin.example": write http:// or https:// and a host, without a path`},
 		{"serve --public-url https://tocsin.example/a", `--public-url "https://tocsin.example/a": write http:// or https:// and a host, without a path`},
 		{"apply", "apply: name a file with -f, or - for standard input"},
@@ -143,6 +147,7 @@ func TestUsage(t *testing.T) {
 		{"delete system", "delete: accepts 2 arg(s), received 1"},
 		{"replay", "replay: name the results with --runs, or - for standard input"},
 		{"replay --runs runs.jsonl --until soon", `--until "soon" is not an instant such as 2026-11-23T10:00:00Z`},
+		{"replay --runs - --rule -", "replay: standard input can be one of --runs, --check and --rule only"},
 		{"module", "module: write inspect, run, push or list"},
 		{"module sing", `module: unknown command "sing" for "tocsin module"`},
 		{"module inspect", "module inspect: accepts 1 arg(s), received 0"},
@@ -170,6 +175,9 @@ func TestNoServer(t *testing.T) {
 	run(t, "get", "systems").wants(t, "without a server", 1, "",
 		"tocsin: no server has run with the data directory tocsin-data; start one with 'tocsin serve', or name one with --data or --server\n")
 	got := run(t, "get", "systems", "--server", "http://127.0.0.1:1")
+	if named := (command{args: []string{"get", "systems"}, env: []string{"TOCSIN_SERVER=http://127.0.0.1:1"}}).run(t); named != got {
+		t.Errorf("a server of the environment: %+v, want the same as of a flag: %+v", named, got)
+	}
 	if got.code != 1 || !strings.HasPrefix(got.err, "tocsin: ask the server at http://127.0.0.1:1: ") || !strings.Contains(got.err, "refused") {
 		t.Errorf("a server that is not there: %+v, want that it refused", got)
 	}

@@ -27,6 +27,8 @@ type collectors struct {
 	store   store.Modules
 	log     *slog.Logger
 
+	reloading sync.Mutex // one reload at a time, lest an older one puts back what a newer one closed
+
 	mu     sync.RWMutex
 	loaded map[string]loaded // guarded by mu: by name of the module
 }
@@ -41,8 +43,13 @@ type loaded struct {
 
 var _ plan.Collectors = (*collectors)(nil)
 
-// reload makes the modules that run those that are active in the store.
+// reload makes the modules that run those that are active in the store. It
+// goes on when ctx ends: whoever asked for the change may have gone, but the
+// change is made, and a module that is half loaded could not run.
 func (c *collectors) reload(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
 	modules, err := c.store.Modules(ctx)
 	if err != nil {
 		return fmt.Errorf("list modules: %w", err)

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/tocsin-io/tocsin/cmd/tocsintest"
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/examples"
 	"github.com/tocsin-io/tocsin/web/wire"
@@ -215,4 +218,61 @@ func TestModuleRunHostile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestModuleChangeOutlivesCaller activates versions of a module for callers who
+// do not wait for the answer, many at once: whatever they do, the module that
+// is active at the end runs.
+func TestModuleChangeOutlivesCaller(t *testing.T) {
+	server := tocsintest.Start(t, tocsin(t), t.TempDir())
+	file, err := os.ReadFile(filepath.Join("..", "..", "wasm", "testdata", "modules", "tiny.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := []string{"1.0.0", "1.0.1"}
+	for _, v := range versions {
+		other := []byte(strings.Replace(string(file), `"version":"1.0.0"`, `"version":"`+v+`"`, 1))
+		if status, body := server.Do(http.MethodPost, "/api/v1/modules", other, nil); status != http.StatusOK {
+			t.Fatalf("upload %s: %d %s", v, status, body)
+		}
+	}
+	activate := func(version string, patience time.Duration) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/api/v1/modules/tiny/versions/"+version+"/activate", strings.NewReader(`{"grant":{}}`))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header.Set("Authorization", "Bearer "+server.Token())
+		req.Header.Set("Content-Type", "application/json")
+		if resp, err := http.DefaultClient.Do(req); err == nil { // else it has gone
+			_ = resp.Body.Close()
+		}
+	}
+	activate(versions[0], time.Minute)
+	server.Apply(`
+apiVersion: tocsin/v1
+kind: System
+metadata: {name: web}
+---
+apiVersion: tocsin/v1
+kind: Check
+metadata: {name: tiny}
+spec:
+  systems: [web]
+  every: 1h
+  collect: [{use: "wasm:tiny"}]
+`)
+	var callers sync.WaitGroup
+	for i := range 40 {
+		callers.Go(func() { activate(versions[i%2], time.Duration(i%8)*time.Millisecond/2+time.Millisecond) })
+		time.Sleep(5 * time.Millisecond)
+	}
+	callers.Wait()
+	tocsintest.Until(t, 20*time.Second, "the module that is active runs", func() bool {
+		var run core.Run
+		status, _ := server.Do(http.MethodPost, "/api/v1/assignments/web:tiny/run", nil, &run)
+		return status == http.StatusOK && run.Outcome == core.Pass
+	})
 }

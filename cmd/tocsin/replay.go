@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +29,9 @@ sent. Without --check the default policy applies.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if runs == "" {
 				return usageError{fmt.Errorf("replay: name the results with --runs, or - for standard input")}
+			}
+			if runs == "-" && slices.Contains(append(checks, ruleFiles...), "-") {
+				return usageError{errors.New("replay: standard input can be one of --runs, --check and --rule only")}
 			}
 			in, err := replayInput(append(checks, ruleFiles...), until, s.in)
 			if err != nil {

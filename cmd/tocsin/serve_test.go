@@ -1,10 +1,13 @@
 package main_test
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +31,14 @@ var binary = sync.OnceValues(func() (string, error) {
 var built string // where binary was built, removed by TestMain
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most tests wait for other processes: there may be more of them at once
+	// than there are processors, unless -parallel says something else.
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		if err := parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if built != "" {
 		if err := os.RemoveAll(built); err != nil && code == 0 {
@@ -119,6 +130,7 @@ func (w *watched) restart(t *testing.T) {
 // TestOutage is the main job: a target goes down, exactly one webhook tells of
 // it, and exactly one tells of its recovery.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	w := watch(t, "{for: 1s}")
 	w.target.Set(false)
 	tocsintest.Until(t, 20*time.Second, "a webhook tells of the outage", func() bool { return len(w.receiver.Hooks()) > 0 })
@@ -153,6 +165,7 @@ func TestOutage(t *testing.T) {
 
 // TestKillDuringDwell proves that the deadline of a dwell outlives kill -9.
 func TestKillDuringDwell(t *testing.T) {
+	t.Parallel()
 	const dwell = 8 * time.Second
 	w := watch(t, "{for: 8s}")
 	w.target.Set(false)
@@ -188,6 +201,7 @@ func TestKillDuringDwell(t *testing.T) {
 // TestKillDuringDelivery proves that a delivery under way at kill -9 is made
 // again with the same key.
 func TestKillDuringDelivery(t *testing.T) {
+	t.Parallel()
 	w := watch(t, "{}")
 	hang := make(chan struct{})
 	w.receiver.Answer(func(n int) int {

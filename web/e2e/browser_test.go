@@ -88,8 +88,9 @@ func chromium() string {
 
 // page is one tab of a headless browser.
 type page struct {
-	t   *testing.T
-	ctx context.Context
+	t    *testing.T
+	ctx  context.Context
+	dark bool
 
 	mu       sync.Mutex
 	mistakes []string // guarded by mu: exceptions, console errors, CSP violations
@@ -116,6 +117,7 @@ func (p *page) tab(width, height int) *page {
 	p.t.Helper()
 	other := newPage(p.t, p.ctx)
 	other.size(width, height)
+	other.scheme(p.dark)
 	return other
 }
 
@@ -158,7 +160,8 @@ func call[P, R any](p *page, cmd cdp.Command[P, R], params P) R {
 	return out
 }
 
-// size sets the size of the screen; below 600 it is a phone.
+// size sets the size of the screen; below 600 it is a phone, for the pages
+// that are visited from then on.
 func (p *page) size(width, height int) {
 	p.t.Helper()
 	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
@@ -166,9 +169,17 @@ func (p *page) size(width, height int) {
 	})
 }
 
+// narrow makes the window of the page that is shown as narrow or wide as that.
+func (p *page) narrow(width, height int) {
+	p.t.Helper()
+	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: int64(height), DeviceScaleFactor: 1})
+	p.until(10*time.Second, "the page is drawn anew", fmt.Sprintf(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(innerWidth === %d))))`, width))
+}
+
 // scheme sets whether the person likes it dark, and moving.
 func (p *page) scheme(dark bool) {
 	p.t.Helper()
+	p.dark = dark
 	scheme := "light"
 	if dark {
 		scheme = "dark"
@@ -330,10 +341,11 @@ func (p *page) born() float64 {
 func (p *page) fits() {
 	p.t.Helper()
 	wide := eval[[]string](p, `(() => {
-		if (document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth) return [];
+		const room = document.documentElement.clientWidth;
+		if (document.documentElement.scrollWidth <= room && document.body.scrollWidth <= room) return [];
 		const within = e => { for (let a = e.parentElement; a; a = a.parentElement) if (/auto|scroll|hidden|clip/.test(getComputedStyle(a).overflowX)) return true; return false };
-		return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !within(e))
-			.slice(0, 5).map(e => e.tagName.toLowerCase() + '.' + e.className + ' ends at ' + Math.round(e.getBoundingClientRect().right) + ' of ' + innerWidth).concat(['something is too wide']) })()`)
+		return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > room + 1 && !within(e))
+			.slice(0, 5).map(e => e.tagName.toLowerCase() + '.' + e.className + ' ends at ' + Math.round(e.getBoundingClientRect().right) + ' of ' + room).concat(['something is too wide']) })()`)
 	for _, w := range wide {
 		p.t.Errorf("too wide for the screen: %s at %s", w, eval[string](p, "location.pathname"))
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,21 @@ func (p *page) choose(name string, file []byte) {
 	}
 }
 
+// upload gives a file to the page until it is taken: a machine that is busy may
+// not compile it in the time that there is.
+func (p *page) upload(give func()) {
+	p.t.Helper()
+	for range 4 {
+		give()
+		p.until(60*time.Second, "the file is taken or refused", `location.pathname === '/collectors/queue-depth' || !!document.querySelector('.co-upload.failed')`)
+		if !strings.Contains(p.text(), "compilation took longer") {
+			break
+		}
+		p.click("Forget queue-depth.wasm")
+	}
+	p.until(15*time.Second, "its page is shown", `location.pathname === '/collectors/queue-depth'`)
+}
+
 func queueDepth(t *testing.T) []byte {
 	t.Helper()
 	file, err := examples.QueueDepth()
@@ -60,8 +76,7 @@ func TestUpload(t *testing.T) {
 	p.accessible()
 	p.shot("empty")
 
-	p.drop("queue-depth.wasm", file)
-	p.until(60*time.Second, "its page is shown", `location.pathname === '/collectors/queue-depth'`)
+	p.upload(func() { p.drop("queue-depth.wasm", file) })
 	p.reads(15*time.Second, "3 permissions wait for your decision")
 	p.accessible()
 	p.shot("review")
@@ -106,8 +121,7 @@ func TestUpload(t *testing.T) {
 	p.reads(15*time.Second, "queue-depth")
 	p.accessible()
 	p.shot("list")
-	p.choose("again.wasm", file)
-	p.until(60*time.Second, "its page is shown", `location.pathname === '/collectors/queue-depth'`)
+	p.upload(func() { p.choose("queue-depth.wasm", file) })
 	p.reads(15*time.Second, "active")
 }
 

@@ -59,8 +59,7 @@ func TestPages(t *testing.T) {
 			p.visit(s.URL + page.path)
 			p.reads(30*time.Second, page.shows)
 			for _, width := range []int{1440, 390, 320} {
-				p.size(width, map[bool]int{true: 900, false: 844}[width > 600])
-				p.until(10*time.Second, "the page is drawn", `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(innerWidth === `+fmt.Sprint(width)+`))))`)
+				p.narrow(width, map[bool]int{true: 900, false: 844}[width > 600])
 				p.fits()
 				if width > 320 {
 					p.accessible()

@@ -34,7 +34,7 @@ func TestRuleByKeyboard(t *testing.T) {
 
 	// A mistake, where it is and how it is mended.
 	p.tabTo("Condition")
-	p.press(`to == "unhealthy" && sytem.id == "web"`)
+	p.press(`to == "unhealthy" && len(sytem.name) == 3`)
 	p.until(15*time.Second, "the mistake is underlined", `document.querySelector('.cm-lintRange-error')?.textContent === 'sytem'`)
 	p.reads(5*time.Second, "system")
 	if at := eval[string](p, `document.querySelector('.ex-problems').innerText`); !strings.Contains(at, "sytem") {
@@ -43,7 +43,7 @@ func TestRuleByKeyboard(t *testing.T) {
 	p.accessible()
 	p.shot("mistake")
 	p.press(kb.Enter, kb.ModifierAlt)
-	p.until(5*time.Second, "the fix is made", `document.querySelector('[aria-label=Condition] .cm-line, [aria-label=Condition].cm-content .cm-line').textContent === 'to == "unhealthy" && system.id == "web"'`)
+	p.until(5*time.Second, "the fix is made", `document.querySelector('[aria-label=Condition] .cm-line, [aria-label=Condition].cm-content .cm-line').textContent === 'to == "unhealthy" && len(system.name) == 3'`)
 	p.reads(15*time.Second, "Compiles to bool")
 
 	// Completion knows the fields.
@@ -61,7 +61,7 @@ func TestRuleByKeyboard(t *testing.T) {
 	p.press(kb.Enter)
 	p.press(" != nil")
 	p.reads(15*time.Second, "Compiles to bool")
-	p.until(10*time.Second, "it is written out", `document.querySelector('[aria-label=Condition]').textContent === 'to == "unhealthy" && system.id == "web" && system.tags != nil'`)
+	p.until(10*time.Second, "it is written out", `document.querySelector('[aria-label=Condition]').textContent === 'to == "unhealthy" && len(system.name) == 3 && system.tags != nil'`)
 
 	p.tabTo("Add a step")
 	p.press(kb.Enter)
@@ -87,7 +87,7 @@ func TestRuleByKeyboard(t *testing.T) {
 	eval[int](p, `([...document.querySelectorAll('.tr-table tbody tr')].find(r => /db/.test(r.innerText) && /Passed over/.test(r.innerText)).querySelector('button').focus(), 0)`)
 	p.press(kb.Enter)
 	p.reads(15*time.Second, "Passed over by condition")
-	p.until(10*time.Second, "it says of each part what it was", `[...document.querySelectorAll('.tr-more')].some(e => e.innerText.includes('system.id == "web"') && e.innerText.includes('false'))`)
+	p.until(10*time.Second, "it says of each part what it was", `[...document.querySelectorAll('.tr-more')].some(e => e.innerText.includes('len(system.name) == 3') && e.innerText.includes('false'))`)
 	p.accessible()
 	p.shot("why")
 	var decisions wire.Page[core.Decision]

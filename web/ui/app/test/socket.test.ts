@@ -94,12 +94,18 @@ describe("Socket", () => {
     expect(w.conn.state).toBe("live");
   });
 
-  it("sends nothing before the welcome", () => {
+  it("sends nothing before hello, and what is subscribed between hello and the welcome after it", () => {
     s.start();
     s.sub("activity", {});
+    expect(w.last.sent).toEqual([]);
     w.last.onopen?.();
-    s.sub("system:a", {});
-    expect(w.last.sent.map((f) => f.t)).toEqual(["hello"]);
+    s.sub("fleet", {}, { since: 0 });
+    w.last.say({ t: "welcome", epoch: "e1", seq: 5, now: 1000, hb: 5000 });
+    expect(w.last.sent.map((f) => [f.t, f.topic, (f.subs ?? []).length])).toEqual([
+      ["hello", undefined, 1],
+      ["sub", "fleet", 0],
+      ["hz", undefined, 0],
+    ]);
   });
 
   it("resumes each subscription from the sequence it has seen", () => {

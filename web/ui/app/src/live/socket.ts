@@ -64,6 +64,7 @@ export class Socket {
   private subs = new Map<number, Sub>();
   private lastId = 0;
   private welcome = false;
+  private greeted = false; // hello is sent: what comes after it must be told, also before the welcome
   private attempts = 0;
   private heartbeat = 5000;
   private stopWatch?: () => void;
@@ -131,7 +132,7 @@ export class Socket {
   }
 
   private send(frame: Frame): void {
-    if (this.welcome) this.ws?.send(encode(frame));
+    if (this.greeted) this.ws?.send(encode(frame));
   }
 
   private set(conn: Partial<Conn>): void {
@@ -152,7 +153,9 @@ export class Socket {
     this.ws = ws;
     this.watch(10_000);
     ws.onopen = () => {
+      if (ws !== this.ws) return;
       const subs = [...this.subs.values()].map((sub) => this.frameOf(sub));
+      this.greeted = true;
       ws.send(encode({ t: "hello", v: version, build: this.world.build, epoch: this.epoch || undefined, subs }));
     };
     ws.onmessage = (e) => {
@@ -236,6 +239,7 @@ export class Socket {
     const had = this.welcome;
     this.ws = undefined;
     this.welcome = false;
+    this.greeted = false;
     this.stopWatch?.();
     this.stopSettle?.();
     if (this.ended) return;

@@ -269,8 +269,9 @@ function BuiltIn({ info }: { info: CollectorInfo }) {
       </header>
       <div class="co-two">
         <Card title="Configuration" bare>
-          <div class="scroll-x">
-            <table class="tbl" aria-label="Configuration">
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: nothing in it takes the focus, and a keyboard must scroll it */}
+          <div class="scroll-x" role="region" aria-label="Configuration" tabIndex={0}>
+            <table class="tbl" aria-label="Fields">
               <thead>
                 <tr>
                   <th scope="col">Field</th>

@@ -57,7 +57,7 @@ export type Range = (typeof ranges)[number][0];
 /** One System: how it is, why, since when, and what was seen. */
 export default function System({ route }: PageProps) {
   const id = route.segments[1] ?? "";
-  const range = (ranges.find(([r]) => r === route.query.get("range")) ?? ranges[1])[0];
+  const asked = ranges.find(([r]) => r === route.query.get("range"))?.[0];
   const detail = useResource<SystemDetail>(id, (signal) => api.get(`/systems/${seg(id)}/detail`, { signal }));
   const [fresh, setFresh] = useState<Run[]>([]);
   const [turn, setTurn] = useState(0);
@@ -78,6 +78,7 @@ export default function System({ route }: PageProps) {
     },
   );
   const d = detail.data;
+  const range = asked ?? usual(d);
   const name = d ? d.system.name || d.system.id : id;
   return (
     <Page title={name} crumbs={[{ text: "Systems", href: "/" }]}>
@@ -96,6 +97,13 @@ export default function System({ route }: PageProps) {
       )}
     </Page>
   );
+}
+
+/** The range to begin with: an hour for what is known for less than that, so that its page is not empty. */
+function usual(d: SystemDetail | undefined): Range {
+  const list = d?.transitions ?? [];
+  const first = list.at(-1);
+  return first && list.length < 50 && tick.value - at(first.at) < 3600e3 ? "1h" : "24h";
 }
 
 /** Calls run a while after the last of several calls at once, and at the latest after twice as long. */
