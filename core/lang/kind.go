@@ -51,7 +51,7 @@ func typeKind(t reflect.Type) kind {
 	case durationType:
 		return kDuration
 	}
-	switch t.Kind() { //nolint:exhaustive // the rest is unknown to the language
+	switch t.Kind() {
 	case reflect.Bool:
 		return kBool
 	case reflect.String:
@@ -130,7 +130,7 @@ func plainValue(v reflect.Value) any {
 		return v.Float()
 	case kAny, kNil, kDuration, kTime, kList, kMap, kStruct:
 	}
-	switch v.Kind() { //nolint:exhaustive // the rest is as it is
+	switch v.Kind() {
 	case reflect.Uint, reflect.Uint64:
 		return float64(v.Uint())
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Invalid:

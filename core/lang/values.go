@@ -336,7 +336,7 @@ func isNil(v any) bool {
 	case bool, int64, float64, string:
 		return false
 	}
-	switch rv := reflect.ValueOf(v); rv.Kind() { //nolint:exhaustive // the rest cannot be nil
+	switch rv := reflect.ValueOf(v); rv.Kind() {
 	case reflect.Slice, reflect.Map, reflect.Pointer:
 		return rv.IsNil()
 	default:
