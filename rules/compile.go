@@ -56,19 +56,20 @@ func NewCompiler(actions map[string]action.Action) (*Compiler, error) {
 
 // Program is a compiled Rule; immutable and safe for concurrent use.
 type Program struct {
-	Rule     core.Rule
-	Revision string
-
-	gate     gate
+	// What each event needs comes first, so that it is close together.
 	triggers []trigger
 	when     *condition
 	while    *condition
 	unless   *condition
 	by       *lang.Program
-	reads    lazy     // of by
-	mixed    bool     // looks at more than one kind of subject
-	timed    bool     // one of its conditions could change by time alone
+	reads    lazy // of by
+	mixed    bool // looks at more than one kind of subject
+	timed    bool // one of its conditions could change by time alone
+	gate     gate
 	wanted   []equals // what system must be for when to be true
+
+	Rule     core.Rule
+	Revision string
 }
 
 type trigger struct {
@@ -83,10 +84,10 @@ type trigger struct {
 // time alone.
 type condition struct {
 	*lang.Program
-	name    string // what its verdicts call it
+	reads   lazy   // of what is not in every Env
 	isTrue  string // the verdict in words
 	isFalse string
-	reads   lazy            // of what is not in every Env
+	name    string          // what its verdicts call it
 	spans   []time.Duration // lengths of time it compares health_for with
 	since   bool            // reads health_for
 	now     bool            // reads now
@@ -300,7 +301,8 @@ func (b *builder) gate() {
 	b.program.gate = gate{
 		rule: b.program.Rule.ID, revision: b.program.Revision, dwell: g.For.Std(), cooldown: g.Cooldown.Std(),
 		window: withDefaults(g.Window), recover: named(b.program.Rule.Recover),
-	}.worded()
+	}
+	b.program.gate.word()
 }
 
 func (b *builder) window(w core.Window) {

@@ -25,14 +25,13 @@ type gate struct {
 	lasts   string // how long a dwell takes
 }
 
-// worded is g with the sentences that are the same each time.
-func (g gate) worded() gate {
+// word writes the sentences that are the same each time.
+func (g *gate) word() {
 	g.lasts = core.Duration(g.dwell).String()
 	if w := g.window; w != nil {
 		g.counted = fmt.Sprintf(" of %d in %s", w.Count, w.Within)
 		g.closes = fmt.Sprintf("%s; closes at %d or after %s without one", g.counted, w.Exit, w.Quiet)
 	}
-	return g
 }
 
 // every reports whether each matching change passes: nothing is demanded.
@@ -115,7 +114,7 @@ type part struct {
 	next    time.Time // when its timer is due; zero when none
 	inHeap  time.Time // where the heap has it: at next or before
 	handled int64     // the event whose offer was made already
-	seen    time.Time // when it last changed, for eviction
+	seen    time.Time // when it last changed or made its offer, for eviction
 	index   []core.Subject
 }
 
@@ -200,6 +199,7 @@ func (p *part) again(t *turn, m *member) {
 
 // offer asks the late stages and fires when they agree.
 func (p *part) offer(t *turn, m *member) {
+	p.seen = t.at
 	held, why := t.facts.unless(m, t.at)
 	if why.stage != "" {
 		t.note(why)

@@ -108,13 +108,13 @@ type activity struct {
 // live is a rule in use.
 type live struct {
 	*Program
+	stamp   int64 // the event it was considered for last
 	ask     *asker
 	begin   time.Time // events before are not its business
 	parts   map[string]*part
 	waiting []*part // offers that the mode holds back, oldest first
 	queue   []*part // owners of queued firings, oldest first
 	closing map[*part]bool
-	stamp   int64 // the event it was considered for last
 }
 
 // NewMachine makes a Machine without rules that knows of no system.

@@ -182,12 +182,12 @@ func (m *Machine) install(p *Program, savedAt, now time.Time) {
 		if q.Pending == core.StageMode || len(q.Queued) > 0 {
 			offers = append(offers, q)
 		}
-		m.keepLater(r, q)
+		m.keepLater(q)
 	}
 	slices.SortStableFunc(offers, func(a, b *part) int { return a.waited().Compare(b.waited()) })
 	r.waiting, r.queue = nil, nil
 	for _, q := range offers {
-		m.keepLater(r, q)
+		m.keepLater(q)
 	}
 }
 
@@ -214,7 +214,7 @@ func (p *part) newest() time.Time {
 
 // keepLater is keep for a partition that was loaded: nothing changed. Timers
 // that fell due meanwhile are late, and not lost.
-func (m *Machine) keepLater(r *live, p *part) {
+func (m *Machine) keepLater(p *part) {
 	m.keep(p, p.newest())
 	if p.idle() {
 		m.marks[p.key] = nil
