@@ -84,15 +84,33 @@ func (r *Runner) Run(ctx context.Context) error {
 		return ended(ctx, err)
 	}
 	for ctx.Err() == nil {
+		begin := time.Now()
 		more, err := r.step(ctx)
 		if err != nil {
 			return ended(ctx, err)
 		}
 		if !more {
 			r.wait(ctx)
+			r.rest(ctx, begin)
 		}
 	}
 	return nil
+}
+
+// pace is the least time between two turns that leave nothing behind: while
+// many things change at once, what comes within it is one transaction.
+const pace = 20 * time.Millisecond
+
+// rest waits until pace has passed since begin.
+func (*Runner) rest(ctx context.Context, begin time.Time) {
+	left := pace - time.Since(begin)
+	if left <= 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(left):
+	}
 }
 
 // ended is nil when ctx ended, because that is how a Run ends.

@@ -21,7 +21,7 @@ const (
 	maxSummary    = 500  // bytes
 	maxText       = 4096 // bytes of a reason or of a text sample
 	describeFuel  = 2_000_000_000
-	describeTime  = 5 * time.Second
+	describeTime  = 15 * time.Second
 	describeBytes = 64 << 20 // linear memory while it describes itself
 )
 

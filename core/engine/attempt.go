@@ -236,7 +236,7 @@ func (e *Engine) account(a *attempt, run *core.Run, took time.Duration) {
 func (e *Engine) settle(a *attempt) {
 	en := a.en
 	en.state = idle
-	e.release(a.host)
+	e.release(a.host, a.lane)
 	switch {
 	case en.gone:
 		e.forget(en)

@@ -71,6 +71,7 @@ type Engine struct {
 	silence  schedule.Queue[*entry] // by monotonic clock: when to look whether it is stale
 	lastWall time.Time
 	lastMono time.Duration
+	looked   time.Duration // when silence was looked for last, by the monotonic clock
 	fast     lane
 	slow     lane
 	hosts    map[string]*host
@@ -139,7 +140,7 @@ func New(rec Recorder, log *slog.Logger, o Options) *Engine {
 	}
 	lendable := lendMost * o.Workers
 	e.fast = lane{limit: o.Workers, lendable: lendable, wake: make(chan struct{}, o.Workers+lendable)}
-	e.slow = lane{limit: o.SlowWorkers, wake: make(chan struct{}, o.SlowWorkers)}
+	e.slow = lane{limit: o.SlowWorkers, slow: true, wake: make(chan struct{}, o.SlowWorkers)}
 	return e
 }
 
@@ -316,6 +317,7 @@ func (e *Engine) begin(runs context.Context) error {
 	}
 	e.ran, e.running, e.runs = true, true, runs
 	e.lastWall, e.lastMono = e.wall(), e.mono()
+	e.looked = e.lastMono
 	all := make([]*entry, 0, len(e.entries))
 	for _, en := range e.entries {
 		en.heard = max(en.heard, e.lastMono)
@@ -342,7 +344,7 @@ func (e *Engine) drain(most time.Duration, cancel context.CancelCauseFunc) {
 	}
 	e.fast.ready, e.slow.ready = deque[*entry]{}, deque[*entry]{}
 	for _, h := range e.hosts {
-		h.parked = deque[*entry]{}
+		h.fast.parked, h.slow.parked = deque[*entry]{}, deque[*entry]{}
 	}
 	if len(e.attempts) == 0 {
 		close(e.drained)

@@ -626,6 +626,34 @@ func TestStale(t *testing.T) {
 	})
 }
 
+// TestPaused: that the process itself did not run for longer than checks may be
+// silent makes none of them stale, and those that stay silent are found all the
+// same. acceptance 12.
+func TestPaused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		e := engine.New(&b, quiet(), engine.Options{})
+		live := task(t, "live:ping", 10*time.Second, pass)
+		live.StaleAfter = 30 * time.Second
+		silent := live
+		silent.ID, silent.Schedule = "silent:ping", every(t, 24*time.Hour, "silent")
+		e.Sync([]engine.Task{live, silent}, nil)
+		stop := run(t, e)
+		time.Sleep(15 * time.Second)
+		e.Paused(5 * time.Minute)
+		time.Sleep(14 * time.Second)
+		if got := b.stale(); len(got) > 0 {
+			t.Errorf("after a pause of the process: %v are stale, want none", got)
+		}
+		time.Sleep(20 * time.Second)
+		_ = stop()
+		if got := b.stale(); !slices.Equal(got, []string{"silent:ping"}) {
+			t.Errorf("later: %v are stale, want silent:ping", got)
+		}
+	})
+}
+
 // TestPerHost holds a crowded host to its limit, and those that wait hold no
 // worker.
 func TestPerHost(t *testing.T) {
@@ -663,6 +691,42 @@ func TestPerHost(t *testing.T) {
 		}
 		if s.Tasks != 11 {
 			t.Errorf("got %d tasks, want 11", s.Tasks)
+		}
+	})
+}
+
+// TestPerHostLanes shares one host between checks that hang and checks that
+// are well, as with several services behind one name. Once those that hang are
+// in the slow lane they must not take the places of the others. acceptance 14.
+func TestPerHostLanes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b book
+		hang := func(ctx context.Context, run *core.Run) {
+			<-ctx.Done()
+			run.Outcome = core.Fail
+		}
+		e := engine.New(&b, quiet(), engine.Options{PerHost: 2})
+		var tasks []engine.Task
+		for i := range 20 {
+			one := task(t, fmt.Sprintf("s%d:check", i), 2*time.Second, pass)
+			if i < 10 {
+				one.Collect = hang
+			}
+			one.Host = "shared.example"
+			tasks = append(tasks, one)
+		}
+		e.Sync(tasks, nil)
+		stop := run(t, e)
+		time.Sleep(time.Minute) // until all that hang have failed twice
+		before := len(b.of("s19:check"))
+		time.Sleep(time.Minute)
+		_ = stop()
+		if n := len(b.of("s19:check")) - before; n < 29 {
+			t.Errorf("a check that is well ran %d times in a minute, want 30", n)
+		}
+		if n := len(b.of("s0:check")); n < 5 {
+			t.Errorf("one that hangs ran %d times in two minutes, want some", n)
 		}
 	})
 }

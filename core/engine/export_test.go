@@ -9,3 +9,15 @@ func (e *Engine) ShiftWall(by time.Duration) {
 	was := e.wall
 	e.wall = func() time.Time { return was().Add(by) }
 }
+
+// Paused makes it seem as if the process had been stopped for d until now: the
+// monotonic clock went on, and nothing else did.
+func (e *Engine) Paused(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.looked -= d
+	for _, en := range e.entries {
+		en.heard -= d
+		e.silence.Reschedule(&en.watch, monotonic(e.mono()))
+	}
+}

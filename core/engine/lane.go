@@ -14,6 +14,7 @@ const (
 // lane is a pool of workers and what waits for one.
 type lane struct {
 	limit    int
+	slow     bool
 	lendable int
 	lent     int             // places that runs under way have lent
 	workers  int             // at work or idle, not stuck; at most limit + lent
@@ -23,11 +24,25 @@ type lane struct {
 	wake     chan struct{} // a token for each idle worker that was woken
 }
 
-// host limits runs that are under way at once against one host.
+// host limits runs that are under way at once against one host. Each lane is
+// counted apart: what is slow to fail on a host must not keep those out that
+// find it well.
 type host struct {
+	users      int // entries that name it
+	fast, slow seats
+}
+
+// seats are the runs of one lane against one host.
+type seats struct {
 	busy   int
-	users  int // entries that name it
 	parked deque[*entry]
+}
+
+func (h *host) seats(l *lane) *seats {
+	if l.slow {
+		return &h.slow
+	}
+	return &h.fast
 }
 
 // rehost makes en count against the host of that name.
@@ -37,12 +52,13 @@ func (e *Engine) rehost(en *entry, name string) {
 		if old.users == 0 {
 			delete(e.hosts, en.task.Host)
 		}
-		for waits := old.parked.len(); waits > 0 && en.state == waiting; waits-- {
-			if p := old.parked.pop(); p == en {
+		parked := &old.seats(en.lane).parked
+		for waits := parked.len(); waits > 0 && en.state == waiting; waits-- {
+			if p := parked.pop(); p == en {
 				en.lane.ready.push(p)
 				e.man(en.lane)
 			} else {
-				old.parked.push(p)
+				parked.push(p)
 			}
 		}
 	}
@@ -142,39 +158,43 @@ func (e *Engine) take(l *lane) *attempt {
 			e.waiting--
 			en.state = idle
 			tell(en.manual, ErrUnknown)
-			e.unpark(en.host)
+			e.unpark(en.host, l)
 			e.forget(en)
 			continue
 		}
-		if h := en.host; h != nil {
-			if h.busy >= e.o.PerHost {
-				h.parked.push(en)
+		if en.host != nil {
+			s := en.host.seats(l)
+			if s.busy >= e.o.PerHost {
+				s.parked.push(en)
 				continue
 			}
-			h.busy++
+			s.busy++
 		}
 		return e.attempt(l, en)
 	}
 	return nil
 }
 
-// release lets the next of those run that wait for the host.
-func (e *Engine) release(h *host) {
+// release lets the next of those of a lane run that wait for the host.
+func (e *Engine) release(h *host, l *lane) {
 	if h == nil {
 		return
 	}
-	h.busy--
-	e.unpark(h)
+	h.seats(l).busy--
+	e.unpark(h, l)
 }
 
-// unpark makes the first of those ready that wait for the host.
-func (e *Engine) unpark(h *host) {
-	if h == nil || h.parked.len() == 0 || h.busy >= e.o.PerHost {
+// unpark makes the first of those of a lane ready that wait for the host.
+func (e *Engine) unpark(h *host, l *lane) {
+	if h == nil {
 		return
 	}
-	en := h.parked.pop()
-	en.lane.ready.pushFront(en)
-	e.man(en.lane)
+	s := h.seats(l)
+	if s.parked.len() == 0 || s.busy >= e.o.PerHost {
+		return
+	}
+	l.ready.pushFront(s.parked.pop())
+	e.man(l)
 }
 
 // work runs what is ready until there was nothing for a while.

@@ -12,6 +12,9 @@ const (
 	// lookAgain is how long it leaves one alone that it has called silent. The
 	// ledger decides by the wall clock and may not have agreed yet.
 	lookAgain = 15 * time.Second
+	// missedLooks is how many looks in a row must have been missed for the
+	// process itself to have been paused, or starved.
+	missedLooks = 3
 )
 
 // watch calls Expire for assignments that have been silent for longer than
@@ -46,6 +49,12 @@ func (e *Engine) silent() (now time.Time, ids []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	wall, mono := e.wall(), e.mono()
+	if mono-e.looked > missedLooks*lookEvery { // the silence was ours: all begin anew, as after a start
+		for _, en := range e.entries {
+			en.heard = mono
+		}
+	}
+	e.looked = mono
 	for {
 		popped, _ := e.silence.Pop(monotonic(mono))
 		if popped == nil {

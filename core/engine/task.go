@@ -37,8 +37,8 @@ type Task struct {
 	// StaleAfter is how long it may go without a run before it is Stale; 0 is
 	// for ever.
 	StaleAfter time.Duration
-	// Host is what the limit on parallel runs per host counts by; none when
-	// empty.
+	// Host is what the limit on parallel runs per host counts by, such as
+	// host:port; none when empty.
 	Host string
 	// Collect makes the run: it fills Outcome, Why, Summary, Latency, Samples
 	// and Steps. It must return soon after ctx ends and not touch run after it
@@ -64,8 +64,8 @@ type Options struct {
 	// SlowWorkers is how many runs of assignments that lately failed slowly
 	// may be under way at once. Default 32.
 	SlowWorkers int
-	// PerHost is how many runs may be under way at once against one host.
-	// Default 8.
+	// PerHost is how many runs of each lane may be under way at once against
+	// one host. Default 8.
 	PerHost int
 	// Linger is how long a finished run waits for others to be recorded in the
 	// same transaction. Default 5 ms.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -84,7 +83,9 @@ func (p *Planner) task(c *checkPlan, a assigned, revision []byte) engine.Task {
 	}
 }
 
-// hostOf is the host that a configuration points at, "" when it names none.
+// hostOf is the host that a configuration points at, "" when it names none. The
+// port belongs to it: another one is another service, which may be well when
+// this one is not.
 func hostOf(config map[string]any) string {
 	for _, key := range []string{"url", "address", "host"} {
 		text, ok := config[key].(string)
@@ -92,12 +93,9 @@ func hostOf(config map[string]any) string {
 			continue
 		}
 		if u, err := url.Parse(text); err == nil && u.Host != "" {
-			return u.Hostname()
+			return strings.ToLower(u.Host)
 		}
-		if host, _, err := net.SplitHostPort(text); err == nil {
-			return host
-		}
-		return text
+		return strings.ToLower(text)
 	}
 	return ""
 }
