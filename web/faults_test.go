@@ -91,7 +91,7 @@ func TestSlowBody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close() //nolint:errcheck // the server closes it
+		defer conn.Close()
 		token := ""
 		if role != "" {
 			token = "Authorization: Bearer " + in.tokens[role] + "\r\n"

@@ -68,7 +68,6 @@ func TestFirstSystem(t *testing.T) {
 	p.shot("mistake")
 	p.accessible()
 
-	eval[int](p, `(document.activeElement.select?.(), 0)`)
 	p.field("Address to watch")
 	eval[int](p, `(document.activeElement.select(), 0)`)
 	p.write(url)

@@ -18,10 +18,10 @@ const known = `window.tocsin ? [...tocsin.fleet.all()].map(s => s.id + ':' + s.s
 // what is old as if it were new, and then has exactly the new state.
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
-	st := watch(t, "", "ada", "bob", "cas", "dot", "eve")
+	st := watch(t, "ada", "bob", "cas", "dot", "eve")
 	p := open(t, 1440, 900, true)
 	p.visit(st.Link)
-	p.until(30*time.Second, "all rows are healthy", `document.querySelectorAll('[data-status=healthy]').length === 5`)
+	p.until(30*time.Second, "all rows are healthy", `document.querySelectorAll('[data-status=healthy]').length === 5 && tocsin.conn().state === 'live'`)
 	born := p.born()
 
 	st.Kill()
@@ -59,14 +59,14 @@ func TestKilledServer(t *testing.T) {
 // nothing comes, and goes on when something does.
 func TestStaleSocket(t *testing.T) {
 	t.Parallel()
-	st := watch(t, "", "ada", "bob")
+	st := watch(t, "ada", "bob")
 	p := open(t, 390, 844, false)
 	p.visit(st.Link)
-	p.until(30*time.Second, "all rows are healthy", `document.querySelectorAll('[data-status=healthy]').length === 2`)
+	p.until(30*time.Second, "all rows are healthy", `document.querySelectorAll('[data-status=healthy]').length === 2 && tocsin.conn().state === 'live'`)
 	if err := st.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { st.Signal(syscall.SIGCONT) })
+	t.Cleanup(func() { _ = st.Signal(syscall.SIGCONT) })
 	took := p.until(25*time.Second, "the page says that nothing comes", `/No updates for/.test(document.body.innerText) && !!document.querySelector('.grid.old')`)
 	t.Logf("the page noticed after %v", took)
 	if took < 10*time.Second {

@@ -21,13 +21,11 @@ type street struct {
 	targets map[string]*tocsintest.Target
 }
 
-// watch starts a server and its targets and waits until all are healthy. more
-// is YAML that is applied with them.
-func watch(t *testing.T, more string, names ...string) *street {
+// watch starts a server and its targets and waits until all are healthy.
+func watch(t *testing.T, names ...string) *street {
 	t.Helper()
 	st := &street{Server: serve(t), targets: map[string]*tocsintest.Target{}}
 	var b strings.Builder
-	b.WriteString(more)
 	for _, name := range names {
 		one, url := target(t)
 		st.targets[name] = one
@@ -72,7 +70,7 @@ const order = `[...document.querySelectorAll('[role=row][data-id]')].sort((a, b)
 // TestOrder holds the rows in their places while somebody points at them, and
 // shows a change of health at once all the same.
 func TestOrder(t *testing.T) {
-	st := watch(t, "", "ada", "bob", "cas", "zoe")
+	st := watch(t, "ada", "bob", "cas", "zoe")
 	p := open(t, 1440, 900, true)
 	p.visit(st.Link)
 	p.until(30*time.Second, "all rows are healthy", `document.querySelectorAll('[data-status=healthy]').length === 4`)
@@ -108,7 +106,7 @@ func TestOrder(t *testing.T) {
 // TestKeys goes through the interface without a mouse.
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	st := watch(t, "", "ada", "payments", "zoe")
+	st := watch(t, "ada", "payments", "zoe")
 	p := open(t, 1440, 900, false)
 	p.visit(st.Link)
 	p.until(30*time.Second, "the rows are there", is("payments", "healthy"))
@@ -180,7 +178,7 @@ func TestLongList(t *testing.T) {
 	p := open(t, 1440, 900, true)
 	p.visit(s.Link)
 	p.until(60*time.Second, "all are there", fmt.Sprintf(`window.tocsin?.fleet.size === %d && document.querySelectorAll('[role=row][data-id]').length > 10`, n))
-	p.until(60*time.Second, "a good part is healthy", `tocsin.fleet.counts[1] + tocsin.fleet.counts[0] > 0 && document.querySelectorAll('[data-status=healthy]').length >= 0`)
+	p.until(60*time.Second, "runs come in", `tocsin.fleet.counts[1] > 50`)
 	if nodes := eval[int](p, `document.querySelectorAll('*').length`); nodes > 1500 {
 		t.Errorf("the page has %d elements, want only what is on the screen", nodes)
 	}

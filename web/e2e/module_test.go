@@ -134,8 +134,10 @@ func TestHostileUpload(t *testing.T) {
 	p.visit(s.URL + "/collectors")
 	p.reads(30*time.Second, "No module yet")
 	junk := make([]byte, 4096)
-	random := rand.NewChaCha8([32]byte{1})
-	random.Read(junk)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range junk {
+		junk[i] = byte(random.Uint32())
+	}
 	file := queueDepth(t)
 	p.choose("junk.wasm", junk)
 	p.reads(15*time.Second, "junk.wasm")

@@ -16,7 +16,7 @@ import (
 // and sees it fire and say why, and stay silent and say why.
 func TestRuleByKeyboard(t *testing.T) {
 	t.Parallel()
-	st := watch(t, "", "web", "db")
+	st := watch(t, "web", "db")
 	p := open(t, 1440, 900, false)
 	p.visit(st.Link)
 	p.until(30*time.Second, "all rows are healthy", `document.querySelectorAll('[data-status=healthy]').length === 2`)
@@ -37,7 +37,7 @@ func TestRuleByKeyboard(t *testing.T) {
 	p.press(`to == "unhealthy" && len(sytem.name) == 3`)
 	p.until(15*time.Second, "the mistake is underlined", `document.querySelector('.cm-lintRange-error')?.textContent === 'sytem'`)
 	p.reads(5*time.Second, "system")
-	if at := eval[string](p, `document.querySelector('.ex-problems').innerText`); !strings.Contains(at, "sytem") {
+	if at := eval[string](p, `document.querySelector('.ex-problems').innerText`); !strings.Contains(at, "sytem") { //nolint:misspell // on purpose
 		t.Errorf("the list of problems says %q", at)
 	}
 	p.accessible()

@@ -189,7 +189,7 @@ export interface Decision {
 	to: Health;
 }
 
-/** Verdict of a Decision. */
+/** DecisionVerdict is what a Decision came to. */
 export type DecisionVerdict = "fire" | "hold" | "suppress" | "drop" | "recover";
 
 /** Delivery is the durable, retried carrying out of one Step of a Firing. */
@@ -664,7 +664,7 @@ export interface ModuleReview {
 	/** sha256 of the file, hex */
 	digest: string;
 	size_bytes: number;
-	/** false: it was only inspected */
+	/** this file is kept; false: it was only inspected */
 	stored: boolean;
 	/** the version in use, with its grant */
 	active?: Module;

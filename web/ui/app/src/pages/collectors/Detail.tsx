@@ -269,7 +269,6 @@ function BuiltIn({ info }: { info: CollectorInfo }) {
       </header>
       <div class="co-two">
         <Card title="Configuration" bare>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: nothing in it takes the focus, and a keyboard must scroll it */}
           <div class="scroll-x" role="region" aria-label="Configuration" tabIndex={0}>
             <table class="tbl" aria-label="Fields">
               <thead>

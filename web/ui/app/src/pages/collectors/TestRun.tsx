@@ -1,7 +1,7 @@
 // Running a version once, with the production runner, storing nothing.
 
 import type { ComponentChildren } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { HostCall, Module, TestReport } from "../../api.gen";
 import { ApiError, api, seg } from "../../lib/api";
 import { bytes, count, logText, ms, ns, parseDuration, visible } from "../../lib/format";
@@ -24,6 +24,7 @@ export function TestRun({ module: m }: { module: Module }) {
   const [busy, setBusy] = useState(false);
   const [report, setReport] = useState<TestReport | null>(null);
   const [error, setError] = useState<unknown>();
+  const shown = useRef<HTMLDivElement>(null);
   useFleet();
   const form = all.length > 0;
   const { config, wrong } = form ? configOf(all, values) : parsed(raw);
@@ -49,6 +50,9 @@ export function TestRun({ module: m }: { module: Module }) {
       setBusy(false);
     }
   };
+  useEffect(() => {
+    if (report) shown.current?.scrollIntoView({ block: "nearest" });
+  }, [report]);
   useKeys({ "Mod+Enter": () => !no && !busy && void run() });
   const served =
     error instanceof ApiError ? Object.fromEntries(error.problems.map((p) => [p.path?.replace(/^config\./, "") ?? "", p.message])) : {};
@@ -102,7 +106,11 @@ export function TestRun({ module: m }: { module: Module }) {
           <TextField label="Time limit" value={timeout} placeholder="10s" onInput={setTime} />
         </div>
         <ErrorBox error={error} doing="The test run" />
-        {report && <Report r={report} />}
+        {report && (
+          <div ref={shown}>
+            <Report r={report} />
+          </div>
+        )}
       </div>
     </Card>
   );

@@ -7,6 +7,12 @@ import { create, objects } from "./create";
 import { exampleYaml } from "./example";
 import { apply, ImportDialog, readFiles, summary } from "./Import";
 
+/** Without the paths of a document that the person has not written. */
+function plain(err: ApiError): ApiError {
+  const problems = err.problems.map((p) => ({ ...p, path: undefined }));
+  return new ApiError(err.status, err.title, err.detail, problems, err.request);
+}
+
 /** What an empty instance shows in the place of the list: the ways to a first system. */
 export function FirstRun({ blocked }: { blocked?: string }) {
   const [address, setAddress] = useState("");
@@ -30,7 +36,7 @@ export function FirstRun({ blocked }: { blocked?: string }) {
       toast("Watched every 10 s. A rule writes to the log when it fails.");
       navigate(to.system(made.system.id));
     } catch (err) {
-      setError(err);
+      setError(err instanceof ApiError ? plain(err) : err);
     }
     setBusy("");
   };

@@ -115,7 +115,7 @@ export function ImportDialog({ onClose, initial = "" }: { onClose: () => void; i
           value={text}
           onInput={change}
         />
-        {error !== undefined && <ErrorBox error={error} doing={busy === "apply" ? "Import" : "Look at it"} />}
+        {error !== undefined && <ErrorBox error={error} doing="Import" />}
         {tried && (
           <div class="col">
             <div>

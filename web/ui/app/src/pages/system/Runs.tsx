@@ -39,7 +39,6 @@ export function Runs({ system, checks, fresh }: { system: string; checks: System
   const [older, setOlder] = useState<{ key: string; runs: Run[]; next: number }>({ key: "", runs: [], next: 0 });
   const [busy, setBusy] = useState(false);
   const [open, setOpen] = useState(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another list begins at its top
   useEffect(() => setOlder({ key, runs: [], next: 0 }), [key]);
 
   const pages = older.key === key ? older : { runs: [], next: 0 };

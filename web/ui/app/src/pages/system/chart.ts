@@ -46,7 +46,7 @@ export function draw(el: HTMLElement, data: LatencySeries, limit: number | undef
       height: 200,
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 7 }, y: false },
-      padding: [8, 6, 0, 0],
+      padding: [8, 16, 0, 0], // the label of the last instant fits
       scales: {
         x: {
           time: true,
