@@ -247,7 +247,7 @@ func (r *Runner) read(ctx context.Context) (Catalog, []Saved, int64, error) {
 			err = into(o.Body, &c.Silences)
 		case store.Rules:
 			s := Saved{At: o.Updated}
-			err = json.Unmarshal(o.Body, &s.Rule) //nolint:musttag // what has no tags in it is text
+			err = json.Unmarshal(o.Body, &s.Rule)
 			if err == nil {
 				saved = append(saved, s)
 			}
