@@ -106,12 +106,25 @@ func (d ruleDesk) States(rule string) []wire.RuleState {
 	return out
 }
 
+// planTime is how long planning may lag behind a save before run now gives up.
+const planTime = 2 * time.Second
+
 // engineDesk is web.Engine over the engine.
 type engineDesk struct{ engine *engine.Engine }
 
 // RunNow implements web.Engine.
 func (d engineDesk) RunNow(ctx context.Context, assignment string) error {
 	err := d.engine.RunNow(ctx, assignment)
+	// What was saved a moment ago may not be planned yet; the web asks for
+	// nothing but assignments that are enabled.
+	for wait := 10 * time.Millisecond; errors.Is(err, engine.ErrUnknown) && wait < planTime; wait *= 2 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		err = d.engine.RunNow(ctx, assignment)
+	}
 	switch {
 	case errors.Is(err, engine.ErrUnknown):
 		return store.ErrNotFound

@@ -436,6 +436,22 @@ func TestDataDirectory(t *testing.T) {
 		fmt.Sprintf("tocsin: listen on %[1]s: listen tcp %[1]s: bind: address already in use\n", strings.TrimPrefix(server.URL, "http://")))
 }
 
+// TestRunNowAfterSave proves that what was saved a moment ago can be run.
+func TestRunNowAfterSave(t *testing.T) {
+	t.Parallel()
+	target := httptest.NewServer(&tocsintest.Target{})
+	t.Cleanup(target.Close)
+	server := tocsintest.Start(t, tocsin(t), t.TempDir())
+	for i := range 20 {
+		id := fmt.Sprintf("new-%d", i)
+		server.Apply(fmt.Sprintf("apiVersion: tocsin/v1\nkind: System\nmetadata: {name: %[1]s}\n---\napiVersion: tocsin/v1\nkind: Check\nmetadata: {name: %[1]s}\n"+
+			"spec: {systems: [%[1]s], every: 1h, collect: [{use: http, with: {url: %[2]q}}]}\n", id, target.URL))
+		if status, body := server.Do(http.MethodPost, "/api/v1/assignments/"+id+":"+id+"/run", nil, nil); status != http.StatusOK {
+			t.Errorf("run %s at once: %d %s", id, status, body)
+		}
+	}
+}
+
 // TestSignal ends a server with SIGTERM while a run and a browser are under
 // way: it ends well, soon, and takes its data up again.
 func TestSignal(t *testing.T) {
