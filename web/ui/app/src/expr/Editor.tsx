@@ -7,7 +7,7 @@ import { bracketMatching, syntaxTree } from "@codemirror/language";
 import { type Diagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import { EditorView, hoverTooltip, keymap, lineNumbers, placeholder } from "@codemirror/view";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ExprCheck, ExprEnv, ExprReport, Problem } from "../api.gen";
 import { ApiError, api } from "../lib/api";
 import { cspNonce } from "../lib/boot";
@@ -32,6 +32,8 @@ export interface EditorProps {
   /** What the names stand for; null while it is on the way. */
   env: ExprEnv | null;
   placeholder?: string;
+  /** Where the caret was in what the editor takes the place of; it begins with the focus then. */
+  caret?: { anchor: number; head: number };
   /** One line without gutters, or several with them. */
   multiline?: boolean;
   /** Ids of elements that say more. */
@@ -153,8 +155,9 @@ export function Editor(props: EditorProps) {
   };
 
   // The view lives as long as the component; everything that changes reaches it through `latest`.
+  // It is made before the next key can come, which is for it.
   // biome-ignore lint/correctness/useExhaustiveDependencies: made once
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!host.current) return;
     const checker = new Checker(ask, judge);
     const env = () => latest.current.env;
@@ -209,6 +212,12 @@ export function Editor(props: EditorProps) {
       }),
     });
     live.current = { view, checker };
+    const caret = latest.current.caret;
+    if (caret) {
+      const size = view.state.doc.length;
+      view.focus();
+      view.dispatch({ selection: { anchor: Math.min(caret.anchor, size), head: Math.min(caret.head, size) } });
+    }
     look1(latest.current.value);
     return () => {
       checker.stop();

@@ -3,7 +3,7 @@
 // plain text area takes its place.
 
 import type { ComponentChildren, ComponentType } from "preact";
-import { useEffect, useId, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { ExprCheck, ExprEnv, ExprReport, Problem } from "../../api.gen";
 import type { EditorProps } from "../../expr/Editor";
 import { ApiError, api } from "../../lib/api";
@@ -75,11 +75,21 @@ export function ExprField(props: ExprFieldProps) {
   const Editor = useEditor();
   const id = useId();
   const env = envs[where] ?? envs.when ?? null;
+  const field = useRef<HTMLDivElement>(null);
+  const plain = useRef(true);
+  let caret: EditorProps["caret"];
+  if (Editor && Editor !== "failed" && plain.current) {
+    // The editor takes the place of the text area now: who types there goes on in it.
+    plain.current = false;
+    const typed = document.activeElement;
+    if (typed instanceof HTMLTextAreaElement && field.current?.contains(typed))
+      caret = { anchor: typed.selectionStart, head: typed.selectionEnd };
+  }
   return (
-    <div class="fld">
+    <div class="fld" ref={field}>
       {!quiet && <span class="lb">{label}</span>}
       {Editor && Editor !== "failed" ? (
-        <Editor {...rest} label={label} where={where} as={as} env={env} describedBy={hint ? id : undefined} />
+        <Editor {...rest} label={label} where={where} as={as} env={env} caret={caret} describedBy={hint ? id : undefined} />
       ) : (
         <Plain {...props} waiting={Editor === null} />
       )}
