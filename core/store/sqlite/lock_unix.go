@@ -31,4 +31,10 @@ func acquire(path string) (*os.File, error) {
 	return file, nil
 }
 
-func release(file *os.File) error { return file.Close() }
+// release unlocks before it closes: a process that is being started at this
+// moment holds a copy of the descriptor until it runs its own program, and
+// closing ours alone would leave the directory locked for that long.
+func release(file *os.File) error {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
+	return errors.Join(err, file.Close())
+}
