@@ -94,7 +94,7 @@ func Start(tb testing.TB, binary, data string, args ...string) *Server {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		s.Kill()
+		s.end()
 		if tb.Failed() {
 			tb.Logf("what the server printed:\n%s", s.output)
 		}
@@ -160,6 +160,17 @@ func (s *Server) readEndpoint() {
 		s.tb.Fatalf("read the endpoint: %v", err)
 	}
 	s.token = e.Token
+}
+
+// end lets the process finish what it has begun, such as a module that is being
+// compiled into the data directory, and kills it when that takes long.
+func (s *Server) end() {
+	s.Signal(syscall.SIGTERM) //nolint:errcheck,gosec // it may have ended already
+	select {
+	case <-s.done:
+	case <-time.After(15 * time.Second):
+		s.Kill()
+	}
 }
 
 // Kill ends the process at once, as kill -9 does, and waits until it is gone.
