@@ -47,10 +47,12 @@ type Override struct {
 // configuration, and what must hold of it.
 type Collect struct {
 	ID     string         `json:"id,omitempty" doc:"names the step in results; the collector's name when empty"`
-	Use    string         `json:"use" doc:"a built-in collector (http, tcp) or wasm:MODULE"`
+	Use    string         `json:"use" doc:"a built-in collector (http, tcp), wasm:MODULE or script:SCRIPT; @VERSION, @NUMBER or @ALIAS after the name pins it"`
 	With   map[string]any `json:"with,omitempty" doc:"its configuration; text may hold \\${expr} over system and check"`
 	Assert []string       `json:"assert,omitempty" doc:"expr, bool; false makes the run fail"`
 	Warn   []string       `json:"warn,omitempty" doc:"expr, bool; false makes the run warn"`
+	// Sampling is for modules and scripts.
+	Sampling Sampling `json:"sampling,omitempty" enum:",failures,all,none" doc:"of which runs the recording is kept for replay; default failures"`
 }
 
 // ActiveWindow is a part of the week, in the zone of the Check. From after To

@@ -50,6 +50,9 @@ type Result struct {
 	Phases  []Phase       // what took how long
 	Logs    []LogLine     // what the collector said
 	Usage   *Usage        // what a Module used, nil for built-in collectors
+
+	Module    string     // NAME@VERSION of what ran, empty for built-in collectors
+	Recording *Recording // of a Module's run; nil for built-in collectors
 }
 
 // CodeImplied is the code of the Why of a Fail that a collector only presumes,
@@ -133,6 +136,10 @@ type StepResult struct {
 	Phases  []Phase   `json:"phases,omitempty"`
 	Logs    []LogLine `json:"logs,omitempty"`
 	Usage   *Usage    `json:"usage,omitempty"`
+	// Module is what ran, of a module or script: NAME@VERSION.
+	Module    string     `json:"module,omitempty"`
+	Replay    bool       `json:"replay,omitempty" doc:"its recording is kept: it can be replayed"`
+	Recording *Recording `json:"-"` // of this run, when it is to be kept
 }
 
 // Verdict is what became of one assertion.
@@ -151,6 +158,10 @@ type Usage struct {
 	Output   int64         `json:"output_bytes"`
 	Logs     int64         `json:"log_bytes"`
 	HTTP     int           `json:"http_calls"`
+	TCP      int           `json:"tcp_calls,omitempty"`
+	TCPBytes int64         `json:"tcp_bytes,omitempty"`
+	DNS      int           `json:"dns_calls,omitempty"`
+	KV       int64         `json:"kv_bytes,omitempty" doc:"kept in its scope after the run, when it wrote"`
 	HostCall int           `json:"host_calls"`
 	Calls    []HostCall    `json:"calls,omitempty" doc:"of a test run: each host call"`
 }

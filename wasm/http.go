@@ -40,8 +40,8 @@ func newClient(open DialFunc) *client {
 	}}
 }
 
-func problem(code, format string, args ...any) *abi.HTTPError {
-	return &abi.HTTPError{Code: code, Message: fmt.Sprintf(format, args...)}
+func problem(code, format string, args ...any) *abi.CallError {
+	return &abi.CallError{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
 // http carries out one request of the guest and returns its response document.
@@ -49,9 +49,9 @@ func (r *run) http(ctx context.Context, document []byte) []byte {
 	began := time.Now()
 	var q abi.HTTPRequest
 	var answer *abi.HTTPResponse
-	var why *abi.HTTPError
+	var why *abi.CallError
 	if err := json.Unmarshal(document, &q); err != nil {
-		why = problem(abi.HTTPInvalid, "the request is not the JSON of a request: %s", clean(err.Error(), 200, false))
+		why = problem(abi.CodeInvalid, "the request is not the JSON of a request: %s", clean(err.Error(), 200, false))
 	} else {
 		answer, why = r.exchange(ctx, &q)
 	}
@@ -71,7 +71,7 @@ func (r *run) http(ctx context.Context, document []byte) []byte {
 	return reply.Bytes()
 }
 
-func (r *run) exchange(ctx context.Context, q *abi.HTTPRequest) (*abi.HTTPResponse, *abi.HTTPError) {
+func (r *run) exchange(ctx context.Context, q *abi.HTTPRequest) (*abi.HTTPResponse, *abi.CallError) {
 	if q.TimeoutMS > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(q.TimeoutMS, int64(24*time.Hour/time.Millisecond)))*time.Millisecond)
@@ -90,7 +90,7 @@ func (r *run) exchange(ctx context.Context, q *abi.HTTPRequest) (*abi.HTTPRespon
 		case q.NoRedirect:
 			return http.ErrUseLastResponse
 		case len(via) > maxRedirects:
-			return problem(abi.HTTPRedirects, "more than %d redirects", maxRedirects)
+			return problem(abi.CodeRedirects, "more than %d redirects", maxRedirects)
 		}
 		if why := r.allow(next); why != nil {
 			return why
@@ -100,7 +100,7 @@ func (r *run) exchange(ctx context.Context, q *abi.HTTPRequest) (*abi.HTTPRespon
 	response, err := client.Do(request)
 	if err != nil {
 		why := explain(err)
-		r.note(fmt.Sprintf("%s %s: %s", request.Method, request.URL.Redacted(), why), began, why.Code != abi.HTTPDenied, "")
+		r.note(fmt.Sprintf("%s %s: %s", request.Method, request.URL.Redacted(), why), began, why.Code != abi.CodeDenied, "")
 		return nil, why
 	}
 	defer response.Body.Close()
@@ -115,23 +115,23 @@ func (r *run) exchange(ctx context.Context, q *abi.HTTPRequest) (*abi.HTTPRespon
 }
 
 // newRequest checks what the guest asks for.
-func newRequest(ctx context.Context, q *abi.HTTPRequest) (*http.Request, *abi.HTTPError) {
+func newRequest(ctx context.Context, q *abi.HTTPRequest) (*http.Request, *abi.CallError) {
 	method := q.Method
 	if method == "" {
 		method = http.MethodGet
 	}
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}, method) {
-		return nil, problem(abi.HTTPInvalid, "the method %s is not one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", clean(method, 40, false))
+		return nil, problem(abi.CodeInvalid, "the method %s is not one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", clean(method, 40, false))
 	}
 	if q.Body != "" && len(q.BodyBase64) > 0 {
-		return nil, problem(abi.HTTPInvalid, "body and body_base64 exclude each other")
+		return nil, problem(abi.CodeInvalid, "body and body_base64 exclude each other")
 	}
 	u, err := url.Parse(q.URL)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, problem(abi.HTTPInvalid, "%s is not an http or https URL", clean(q.URL, 200, false))
+		return nil, problem(abi.CodeInvalid, "%s is not an http or https URL", clean(q.URL, 200, false))
 	}
 	if u.User != nil {
-		return nil, problem(abi.HTTPInvalid, "the URL holds a user; send an Authorization header instead")
+		return nil, problem(abi.CodeInvalid, "the URL holds a user; send an Authorization header instead")
 	}
 	body := q.BodyBase64
 	if q.Body != "" {
@@ -139,12 +139,12 @@ func newRequest(ctx context.Context, q *abi.HTTPRequest) (*http.Request, *abi.HT
 	}
 	request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, problem(abi.HTTPInvalid, "%s", clean(err.Error(), 200, false))
+		return nil, problem(abi.CodeInvalid, "%s", clean(err.Error(), 200, false))
 	}
 	request.Header.Set("User-Agent", "tocsin-module")
 	for name, value := range q.Headers {
 		if reserved(name) { // net/http refuses names and values that are malformed
-			return nil, problem(abi.HTTPInvalid, "the header %s cannot be set", clean(name, 80, false))
+			return nil, problem(abi.CodeInvalid, "the header %s cannot be set", clean(name, 80, false))
 		}
 		request.Header.Set(name, value)
 	}
@@ -172,7 +172,7 @@ func (r *run) grantFor(u *url.URL) (ok bool, text string) {
 }
 
 // allow counts a request, or the hop of a redirect, and holds it to the grant.
-func (r *run) allow(request *http.Request) *abi.HTTPError {
+func (r *run) allow(request *http.Request) *abi.CallError {
 	why := r.decide(request)
 	if why != nil {
 		r.note(request.Method+" "+request.URL.Redacted()+": "+why.Message, time.Now(), false, "")
@@ -180,32 +180,32 @@ func (r *run) allow(request *http.Request) *abi.HTTPError {
 	return why
 }
 
-func (r *run) decide(request *http.Request) *abi.HTTPError {
+func (r *run) decide(request *http.Request) *abi.CallError {
 	if r.httpCalls >= r.limits.HTTPCalls {
-		return problem(abi.HTTPQuota, "the limit of %d http calls is used up", r.limits.HTTPCalls)
+		return problem(abi.CodeQuota, "the limit of %d http calls is used up", r.limits.HTTPCalls)
 	}
 	r.httpCalls++
 	if request.URL.User != nil {
-		return problem(abi.HTTPDenied, "the redirect holds a user")
+		return problem(abi.CodeDenied, "the redirect holds a user")
 	}
 	if ok, _ := r.grantFor(request.URL); !ok {
 		texts := make([]string, len(r.grants))
 		for i, p := range r.grants {
 			texts[i] = p.text
 		}
-		return problem(abi.HTTPDenied, "%s://%s is not granted; granted is %s", request.URL.Scheme, clean(request.URL.Host, 200, false), listed(texts))
+		return problem(abi.CodeDenied, "%s://%s is not granted; granted is %s", request.URL.Scheme, clean(request.URL.Host, 200, false), listed(texts))
 	}
 	return nil
 }
 
 // read takes the response, at most as much as the limit allows.
-func (r *run) read(response *http.Response) (*abi.HTTPResponse, *abi.HTTPError) {
+func (r *run) read(response *http.Response) (*abi.HTTPResponse, *abi.CallError) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, r.limits.HTTPResponse+1))
 	if err != nil {
 		return nil, explain(err)
 	}
 	if int64(len(body)) > r.limits.HTTPResponse {
-		return nil, problem(abi.HTTPTooLarge, "the response is over the limit of %s", size(r.limits.HTTPResponse))
+		return nil, problem(abi.CodeTooLarge, "the response is over the limit of %s", size(r.limits.HTTPResponse))
 	}
 	answer := &abi.HTTPResponse{Status: response.StatusCode, URL: response.Request.URL.String(), Headers: map[string]string{}}
 	for name, values := range response.Header {
@@ -220,31 +220,31 @@ func (r *run) read(response *http.Response) (*abi.HTTPResponse, *abi.HTTPError) 
 }
 
 // explain finds the code for what went wrong on the way.
-func explain(err error) *abi.HTTPError {
+func explain(err error) *abi.CallError {
 	text := err.Error()
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		text = u.Err.Error()
 	}
 	text = clean(text, maxSummary, false)
-	if own, ok := errors.AsType[*abi.HTTPError](err); ok {
+	if own, ok := errors.AsType[*abi.CallError](err); ok {
 		return own
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return problem(abi.HTTPTimeout, "no answer in time")
+		return problem(abi.CodeTimeout, "no answer in time")
 	}
 	if _, ok := errors.AsType[*dial.Refused](err); ok {
-		return problem(abi.HTTPDenied, "%s", text)
+		return problem(abi.CodeDenied, "%s", text)
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return problem(abi.HTTPDNS, "%s", text)
+		return problem(abi.CodeDNS, "%s", text)
 	}
 	if handshake(err) {
-		return problem(abi.HTTPTLS, "%s", text)
+		return problem(abi.CodeTLS, "%s", text)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return problem(abi.HTTPConnect, "%s", text)
+		return problem(abi.CodeConnect, "%s", text)
 	}
-	return problem(abi.HTTPProtocol, "%s", text)
+	return problem(abi.CodeProtocol, "%s", text)
 }
 
 // handshake reports whether err is about TLS.

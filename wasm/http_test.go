@@ -94,19 +94,19 @@ func TestHTTP(t *testing.T) {
 		request abi.HTTPRequest
 		code    string
 	}{
-		"big":         {abi.HTTPRequest{URL: site.URL + "/big"}, abi.HTTPTooLarge},
-		"slow":        {abi.HTTPRequest{URL: site.URL + "/slow", TimeoutMS: 50}, abi.HTTPTimeout},
-		"away":        {abi.HTTPRequest{URL: site.URL + "/away"}, abi.HTTPDenied},
-		"round":       {abi.HTTPRequest{URL: site.URL + "/round"}, abi.HTTPRedirects},
-		"other":       {abi.HTTPRequest{URL: other.URL}, abi.HTTPDenied},
-		"scheme":      {abi.HTTPRequest{URL: "file:///etc/passwd"}, abi.HTTPInvalid},
-		"https":       {abi.HTTPRequest{URL: strings.Replace(site.URL, "http", "https", 1)}, abi.HTTPDenied},
-		"user":        {abi.HTTPRequest{URL: strings.Replace(site.URL, "//", "//u:p@", 1)}, abi.HTTPInvalid},
-		"method":      {abi.HTTPRequest{Method: "CONNECT", URL: site.URL}, abi.HTTPInvalid},
-		"host":        {abi.HTTPRequest{URL: site.URL, Headers: map[string]string{"hOST": "internal"}}, abi.HTTPInvalid},
-		"header":      {abi.HTTPRequest{URL: site.URL, Headers: map[string]string{"X": "a\r\nHost: b"}}, abi.HTTPProtocol},
-		"header name": {abi.HTTPRequest{URL: site.URL, Headers: map[string]string{"Host ": "b"}}, abi.HTTPProtocol},
-		"backslash":   {abi.HTTPRequest{URL: "http://" + strings.TrimPrefix(other.URL, "http://") + "\\@" + strings.TrimPrefix(site.URL, "http://")}, abi.HTTPInvalid},
+		"big":         {abi.HTTPRequest{URL: site.URL + "/big"}, abi.CodeTooLarge},
+		"slow":        {abi.HTTPRequest{URL: site.URL + "/slow", TimeoutMS: 50}, abi.CodeTimeout},
+		"away":        {abi.HTTPRequest{URL: site.URL + "/away"}, abi.CodeDenied},
+		"round":       {abi.HTTPRequest{URL: site.URL + "/round"}, abi.CodeRedirects},
+		"other":       {abi.HTTPRequest{URL: other.URL}, abi.CodeDenied},
+		"scheme":      {abi.HTTPRequest{URL: "file:///etc/passwd"}, abi.CodeInvalid},
+		"https":       {abi.HTTPRequest{URL: strings.Replace(site.URL, "http", "https", 1)}, abi.CodeDenied},
+		"user":        {abi.HTTPRequest{URL: strings.Replace(site.URL, "//", "//u:p@", 1)}, abi.CodeInvalid},
+		"method":      {abi.HTTPRequest{Method: "CONNECT", URL: site.URL}, abi.CodeInvalid},
+		"host":        {abi.HTTPRequest{URL: site.URL, Headers: map[string]string{"hOST": "internal"}}, abi.CodeInvalid},
+		"header":      {abi.HTTPRequest{URL: site.URL, Headers: map[string]string{"X": "a\r\nHost: b"}}, abi.CodeProtocol},
+		"header name": {abi.HTTPRequest{URL: site.URL, Headers: map[string]string{"Host ": "b"}}, abi.CodeProtocol},
+		"backslash":   {abi.HTTPRequest{URL: "http://" + strings.TrimPrefix(other.URL, "http://") + "\\@" + strings.TrimPrefix(site.URL, "http://")}, abi.CodeInvalid},
 	} {
 		got, _ := fetch(t, m, c.request)
 		if got.Error == nil || got.Error.Code != c.code || got.Body != "" {
@@ -125,7 +125,7 @@ func TestHTTPGuard(t *testing.T) {
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(site.URL, "http://"))
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "0.0.0.0", "169.254.169.254", "10.0.0.1"} {
 		got, _ := fetch(t, m, abi.HTTPRequest{URL: "http://" + host + ":" + port + "/echo", TimeoutMS: 500})
-		if got.Error == nil || got.Error.Code != abi.HTTPDenied {
+		if got.Error == nil || got.Error.Code != abi.CodeDenied {
 			t.Errorf("fetch from %s = %+v %v, want denied", host, got, got.Error)
 		}
 	}
@@ -145,7 +145,7 @@ func TestHTTPQuota(t *testing.T) {
 	h := newHost(t, wasm.Options{})
 	m := load(t, h, "modules/fetch", core.Grant{HTTP: []string{site.URL}, Private: true, Limits: core.Limits{HTTPCalls: 1}})
 	got, result := fetch(t, m, abi.HTTPRequest{URL: site.URL + "/here"})
-	if got.Error == nil || got.Error.Code != abi.HTTPQuota || result.Usage.HTTP != 1 {
+	if got.Error == nil || got.Error.Code != abi.CodeQuota || result.Usage.HTTP != 1 {
 		t.Errorf("fetch of a redirect with one call = %+v %v", got, got.Error)
 	}
 }

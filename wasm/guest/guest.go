@@ -63,9 +63,9 @@ func Error(err error) Result {
 // Unreached is the Result for an error of [Run.HTTP]: Error when we were not
 // allowed to ask, otherwise Fail.
 func Unreached(err error) Result {
-	if why, ok := errors.AsType[*abi.HTTPError](err); ok {
+	if why, ok := errors.AsType[*abi.CallError](err); ok {
 		switch why.Code {
-		case abi.HTTPDenied, abi.HTTPInvalid, abi.HTTPQuota, abi.HTTPTooLarge:
+		case abi.CodeDenied, abi.CodeInvalid, abi.CodeQuota, abi.CodeTooLarge:
 			return Error(err)
 		}
 	}
@@ -112,7 +112,7 @@ func (r *Run) Decode(config any) error {
 	return nil
 }
 
-// HTTP sends a request through the host. The error is a [*abi.HTTPError] when
+// HTTP sends a request through the host. The error is a [*abi.CallError] when
 // the host gave one.
 func (r *Run) HTTP(request abi.HTTPRequest) (*abi.HTTPResponse, error) {
 	document, err := json.Marshal(request)

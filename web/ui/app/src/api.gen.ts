@@ -30,6 +30,14 @@ export const CloseTooSlow = 4409;
 /** protocol too old: reload */
 export const CloseTooOld = 4426;
 
+/** ActionDecl describes the step of a rule that a Module carries out. */
+export interface ActionDecl {
+	/** JSON schema of the step's configuration */
+	config_schema?: unknown;
+	/** what later steps see */
+	outputs?: SampleDecl[];
+}
+
 /**
  * Activation is the body of POST
  * /api/v1/modules/{name}/versions/{version}/activate.
@@ -135,7 +143,7 @@ export interface CheckRef {
 export interface Collect {
 	/** names the step in results; the collector's name when empty */
 	id?: string;
-	/** a built-in collector (http, tcp) or wasm:MODULE */
+	/** a built-in collector (http, tcp), wasm:MODULE or script:SCRIPT; @VERSION, @NUMBER or @ALIAS after the name pins it */
 	use: string;
 	/** its configuration; text may hold \${expr} over system and check */
 	with?: Record<string, unknown>;
@@ -143,6 +151,8 @@ export interface Collect {
 	assert?: string[];
 	/** expr, bool; false makes the run warn */
 	warn?: string[];
+	/** of which runs the recording is kept for replay; default failures */
+	sampling?: Sampling;
 }
 
 /**
@@ -448,6 +458,14 @@ export interface Frame {
 	max?: number;
 }
 
+/** FunctionDecl declares a pure function that expressions can call. */
+export interface FunctionDecl {
+	name: string;
+	doc?: string;
+	params: SampleDecl[];
+	returns: SampleType;
+}
+
 /**
  * Gate is what a change must prove before a Rule may act. Zero lets every
  * matching change through.
@@ -472,8 +490,18 @@ export interface Gate {
 export interface Grant {
 	/** scheme://host:port, host may begin with *. or be *, port may be * */
 	http?: string[];
+	/** host:port for tcp and tls_info, host as in http, port may be * */
+	tcp?: string[];
+	/** names that it may look up, as the host in http */
+	dns?: string[];
 	/** the hosts named may be loopback or private addresses */
 	private?: boolean;
+	/** whose kept values it reads and writes */
+	kv?: "" | "assignment" | "module";
+	/** names of secrets that it may send without reading them */
+	secrets?: string[];
+	/** names of secrets that it may read */
+	reveal?: string[];
 	limits?: Limits;
 }
 
@@ -575,6 +603,14 @@ export interface Limits {
 	http_calls?: number;
 	/** default 1 MiB */
 	http_response_bytes?: number;
+	/** connections, those of tls_info too; default 10 */
+	tcp_calls?: number;
+	/** both ways; default 1 MiB */
+	tcp_bytes?: number;
+	/** default 20 */
+	dns_calls?: number;
+	/** kept in its scope, keys and values; default 64 KiB */
+	kv_bytes?: number;
 }
 
 /** LogLine is one line that a Module wrote. */
@@ -605,11 +641,15 @@ export interface Manifest {
 	version: string;
 	doc?: string;
 	author?: string;
-	/** collector */
+	/** collector, action, function */
 	offers: string[];
 	/** JSON schema of its configuration */
 	config_schema?: unknown;
 	samples?: SampleDecl[];
+	/** when it offers an action */
+	action?: ActionDecl;
+	/** when it offers functions for expressions */
+	functions?: FunctionDecl[];
 	wants?: Grant;
 }
 
@@ -624,19 +664,26 @@ export interface Me {
 export type Mode = "consecutive" | "window";
 
 /**
- * Module is one version of a compiled Wasm file that was uploaded, described
- * itself in the sandbox and was stored by its digest.
+ * Module is one version of code that was uploaded: a compiled Wasm file that
+ * described itself in the sandbox, or a Script. It is stored by its digest.
  */
 export interface Module {
 	name: string;
 	version: string;
+	/** 1 for the first version that was uploaded under the name, 2 for the next */
+	number: number;
+	kind: ModuleKind;
 	/** sha256 of the file, hex */
 	digest: string;
 	size_bytes: number;
 	manifest: Manifest;
 	/** what it may reach; at most what it wants */
 	grant: Grant;
-	/** the version that checks use */
+	/** when the grant was reviewed; until then it does not run */
+	granted?: string;
+	/** who reviewed the grant */
+	granted_by?: string;
+	/** the version that wasm:NAME means, alias stable */
 	active: boolean;
 	created: string;
 	by?: string;
@@ -654,6 +701,9 @@ export interface ModuleItem {
 	/** why the active version cannot run */
 	error?: string;
 }
+
+/** ModuleKind tells what the file of a Module is. */
+export type ModuleKind = "wasm" | "script";
 
 /**
  * ModuleReview answers an upload: what the file says of itself, and the
@@ -782,6 +832,49 @@ export interface Push {
 	/** the rate the server sends at now */
 	hz?: number;
 	retry_ms?: [number, number];
+}
+
+/** RecordedCall is one answer of the host. */
+export interface RecordedCall {
+	/** http, tcp, tls_info, dns, kv_get, kv_set, secret, reveal, clock, deadline */
+	name: string;
+	/** what the module asked */
+	input?: byte[];
+	answer?: byte[];
+	/** of clock: nanoseconds since the run began */
+	value?: number;
+}
+
+/**
+ * Recording is everything that one run of a Module depended on: with it the
+ * run can be repeated bit for bit, without reaching anything. It holds handles
+ * of secrets, never their values; what reveal answered is masked.
+ */
+export interface Recording {
+	/** 1 */
+	format: number;
+	module: string;
+	version: string;
+	digest: string;
+	/** of a script: digest of its interpreter */
+	engine?: string;
+	/** what was called */
+	export: string;
+	grant: Grant;
+	request: unknown;
+	started: string;
+	seed: number;
+	/** every answer of the host that the request does not imply, in order */
+	calls: RecordedCall[];
+	outcome: Outcome;
+	/** what the module wrote */
+	output?: byte[];
+	/** code of what ended it early: limit_fuel, trap, ... */
+	end?: string;
+	/** instructions used */
+	fuel: number;
+	/** it was too large to keep whole and cannot be replayed */
+	cut?: boolean;
 }
 
 /**
@@ -954,6 +1047,12 @@ export type SampleType = "number" | "integer" | "string" | "bool" | "duration" |
 export type Samples = Record<string, unknown>;
 
 /**
+ * Sampling says of which runs the recordings are kept, so that they can be
+ * replayed.
+ */
+export type Sampling = "failures" | "all" | "none";
+
+/**
  * Selector picks Systems: those listed, and those for which Match, an expr
  * over system, is true. Both empty selects none.
  */
@@ -1060,6 +1159,9 @@ export interface StepResult {
 	phases?: Phase[];
 	logs?: LogLine[];
 	usage?: Usage;
+	module?: string;
+	/** its recording is kept: it can be replayed */
+	replay?: boolean;
 }
 
 /**
@@ -1238,6 +1340,11 @@ export interface Usage {
 	output_bytes: number;
 	log_bytes: number;
 	http_calls: number;
+	tcp_calls?: number;
+	tcp_bytes?: number;
+	dns_calls?: number;
+	/** kept in its scope after the run, when it wrote */
+	kv_bytes?: number;
 	host_calls: number;
 	/** of a test run: each host call */
 	calls?: HostCall[];
