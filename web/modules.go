@@ -78,7 +78,7 @@ func (s *server) moduleItems(ctx context.Context) ([]wire.ModuleItem, error) {
 			out = append(out, wire.ModuleItem{Name: m.Name})
 			out[i].Checks, out[i].Systems = v.users("wasm:" + m.Name)
 		}
-		out[i].Versions = append(out[i].Versions, m)
+		out[i].Versions = append(out[i].Versions, wire.ModuleVersion{Module: m})
 	}
 	slices.SortFunc(out, func(a, b wire.ModuleItem) int { return cmp.Compare(a.Name, b.Name) })
 	return out, nil
@@ -132,11 +132,11 @@ func (s *server) version(ctx context.Context, name, version string) (core.Module
 	}
 	for _, m := range item.Versions {
 		if m.Version == version || version == "" && m.Active {
-			return m, nil
+			return m.Module, nil
 		}
 	}
 	if version == "" {
-		return item.Versions[0], nil
+		return item.Versions[0].Module, nil
 	}
 	return core.Module{}, failure(http.StatusNotFound, fmt.Sprintf("the module %s has no version %q", name, version))
 }
@@ -165,11 +165,11 @@ func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.Module
 	sum := sha256.Sum256(file)
 	review := wire.ModuleReview{Manifest: m, Digest: hex.EncodeToString(sum[:]), Size: int64(len(file))}
 	if item, err := s.module(ctx, m.Name); err == nil {
-		if i := slices.IndexFunc(item.Versions, func(v core.Module) bool { return v.Active }); i >= 0 {
-			review.Active = &item.Versions[i]
+		if i := slices.IndexFunc(item.Versions, func(v wire.ModuleVersion) bool { return v.Active }); i >= 0 {
+			review.Active = &item.Versions[i].Module
 		}
 		// The very same file again changes nothing: it must not lose its grant.
-		review.Stored = slices.ContainsFunc(item.Versions, func(v core.Module) bool { return v.Version == m.Version && v.Digest == review.Digest })
+		review.Stored = slices.ContainsFunc(item.Versions, func(v wire.ModuleVersion) bool { return v.Version == m.Version && v.Digest == review.Digest })
 	}
 	if in.Inspect || review.Stored {
 		return answer(review), nil
@@ -287,7 +287,7 @@ func (s *server) testModule(ctx context.Context, in *testInput) (*body[wire.Test
 type activateInput struct {
 	Name    string `path:"name" maxLength:"128"`
 	Version string `path:"version" maxLength:"128"`
-	Body    wire.Activation
+	Body    wire.GrantReview
 }
 
 func (s *server) activate(ctx context.Context, in *activateInput) (*body[wire.ModuleItem], error) {

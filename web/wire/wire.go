@@ -258,22 +258,6 @@ type FiringDetail struct {
 	Deliveries []core.Delivery `json:"deliveries" doc:"in order of place"`
 }
 
-// ModuleReview answers an upload: what the file says of itself, and the
-// version that is in use now, to compare what the two want to reach.
-type ModuleReview struct {
-	Manifest core.Manifest `json:"manifest"`
-	Digest   string        `json:"digest" doc:"sha256 of the file, hex"`
-	Size     int64         `json:"size_bytes"`
-	Stored   bool          `json:"stored" doc:"this file is kept; false: it was only inspected"`
-	Active   *core.Module  `json:"active,omitempty" doc:"the version in use, with its grant"`
-}
-
-// Activation is the body of POST
-// /api/v1/modules/{name}/versions/{version}/activate.
-type Activation struct {
-	Grant core.Grant `json:"grant" doc:"at most what the module wants"`
-}
-
 // LimitList is GET /api/v1/limits: every limit that a caller can meet.
 type LimitList struct {
 	BodyBytes        int64         `json:"body_bytes" doc:"of a request that carries JSON"`
@@ -325,35 +309,6 @@ type AppliedItem struct {
 	Kind   string `json:"kind"`
 	ID     string `json:"id"`
 	Action string `json:"action" enum:"created,updated,unchanged,deleted"`
-}
-
-// ModuleItem is a module in the list of collectors.
-type ModuleItem struct {
-	Name     string        `json:"name"`
-	Versions []core.Module `json:"versions" doc:"newest first"`
-	Checks   []string      `json:"checks" doc:"checks that use it"`
-	Systems  int           `json:"systems" doc:"systems it runs for"`
-	Error    string        `json:"error,omitempty" doc:"why the active version cannot run"`
-}
-
-// TestRun is POST /api/v1/modules/{name}/test.
-type TestRun struct {
-	Version string          `json:"version,omitempty" doc:"the active one when empty"`
-	Config  json.RawMessage `json:"config,omitempty"`
-	System  string          `json:"system,omitempty" doc:"id of a system to run as"`
-	Timeout core.Duration   `json:"timeout,omitempty" doc:"default 10s"`
-}
-
-// TestReport answers [TestRun].
-type TestReport struct {
-	Outcome core.Outcome   `json:"outcome"`
-	Why     core.Why       `json:"why,omitzero"`
-	Summary string         `json:"summary"`
-	Samples core.Samples   `json:"samples"`
-	Logs    []core.LogLine `json:"logs"`
-	Usage   core.Usage     `json:"usage"`
-	Limits  core.Limits    `json:"limits"`
-	Wall    core.Duration  `json:"wall_limit"`
 }
 
 // Instance is GET /api/v1/instance.

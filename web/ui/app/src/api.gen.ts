@@ -39,15 +39,6 @@ export interface ActionDecl {
 }
 
 /**
- * Activation is the body of POST
- * /api/v1/modules/{name}/versions/{version}/activate.
- */
-export interface Activation {
-	/** at most what the module wants */
-	grant: Grant;
-}
-
-/**
  * ActiveWindow is a part of the week, in the zone of the Check. From after To
  * reaches over midnight into the next day.
  */
@@ -58,6 +49,12 @@ export interface ActiveWindow {
 	from: string;
 	/** HH:MM; 24:00 is the end of the day */
 	to: string;
+}
+
+/** AliasPoint is the body of PUT /api/v1/modules/{name}/aliases/{alias}. */
+export interface AliasPoint {
+	/** a version; its number or another alias will do */
+	version: string;
 }
 
 /**
@@ -91,6 +88,34 @@ export interface Assignment {
 	/** without a recorded run for this long it is stale; 0: never */
 	stale_after: Duration;
 	policy: Policy;
+}
+
+/**
+ * Canary is a version that runs instead of stable for a share of the
+ * assignments, or on some systems, until it is promoted or aborted.
+ */
+export interface Canary {
+	version: string;
+	/** of the assignments, always the same ones */
+	percent?: number;
+	/** systems that run it besides */
+	systems?: string[];
+	started: string;
+	by?: string;
+	/** when it was stopped because it did worse; stable runs everywhere since */
+	held?: string;
+	/** why it is held */
+	why?: Why;
+}
+
+/** CanaryStart is the body of PUT /api/v1/modules/{name}/canary. */
+export interface CanaryStart {
+	/** a version whose grant was reviewed; a number or an alias will do */
+	version: string;
+	/** of the assignments */
+	percent?: number;
+	/** systems that run it besides */
+	systems?: string[];
 }
 
 /** Cause says what moved Health. */
@@ -505,6 +530,28 @@ export interface Grant {
 	limits?: Limits;
 }
 
+/** GrantChange is one difference between two grants. */
+export interface GrantChange {
+	/** http, tcp, dns, private, kv, secrets, reveal, limits.fuel, ... */
+	path: string;
+	change: "added" | "removed" | "raised" | "lowered";
+	/** what is added or removed; of a limit the new value */
+	value: string;
+	/** of a limit: the old value */
+	before?: string;
+	/** it can reach or use more than before */
+	wider: boolean;
+}
+
+/**
+ * GrantReview is the body of POST
+ * /api/v1/modules/{name}/versions/{version}/grant and .../activate.
+ */
+export interface GrantReview {
+	/** at most what the module wants */
+	grant: Grant;
+}
+
 /** Every Health, in order of its number. */
 export const healths = ["unknown", "healthy", "degraded", "unhealthy", "stale"] as const;
 
@@ -689,35 +736,118 @@ export interface Module {
 	by?: string;
 }
 
-/** ModuleItem is a module in the list of collectors. */
+/** ModuleCanary is a canary that runs or is held, with what it is judged by. */
+export interface ModuleCanary extends Canary {
+	/** that run it now */
+	assignments: number;
+	/** its runs since it began, or since the server started */
+	trial: Trial;
+	/** those of the active version meanwhile */
+	against: Trial;
+}
+
+/**
+ * ModuleItem is a module in the list of collectors: GET /api/v1/modules and
+ * GET /api/v1/modules/{name}.
+ */
 export interface ModuleItem {
 	name: string;
+	kind: ModuleKind;
+	/** what checks write: wasm:NAME or script:NAME */
+	use: string;
 	/** newest first */
-	versions: Module[];
-	/** checks that use it */
+	versions: ModuleVersion[];
+	/** the active version */
+	stable?: string;
+	/** the version that a rollback goes back to; none: there is nothing to go back to */
+	rollback?: string;
+	/** version by alias, without stable */
+	aliases: Record<string, string>;
+	canary?: ModuleCanary;
+	/** activations, rollbacks, aliases and canaries, newest first, at most 50 */
+	changes: ReleaseChange[];
+	/** checks that use it, with a pin or without */
 	checks: string[];
 	/** systems it runs for */
 	systems: number;
-	/** why the active version cannot run */
+	/** what it keeps between runs, in all scopes */
+	values_bytes: number;
+	/** why a version that is in use cannot run */
 	error?: string;
 }
 
 /** ModuleKind tells what the file of a Module is. */
 export type ModuleKind = "wasm" | "script";
 
+/** ModulePoint is one minute of a version. */
+export interface ModulePoint {
+	runs: number;
+	errors: number;
+	fails: number;
+	/** the mean; 0 without runs */
+	wall_ms: number;
+}
+
 /**
- * ModuleReview answers an upload: what the file says of itself, and the
- * version that is in use now, to compare what the two want to reach.
+ * ModuleReview answers POST /api/v1/modules: what the file says of itself, and
+ * what it wants to reach against what the active version may.
  */
 export interface ModuleReview {
+	kind: ModuleKind;
 	manifest: Manifest;
 	/** sha256 of the file, hex */
 	digest: string;
 	size_bytes: number;
 	/** this file is kept; false: it was only inspected */
 	stored: boolean;
+	/** of the stored version: 1 for the first upload of the name */
+	number?: number;
+	/** its grant was reviewed already */
+	granted: boolean;
 	/** the version in use, with its grant */
 	active?: Module;
+	/** what it wants against what the active version is granted; against nothing when there is none */
+	changes: GrantChange[];
+}
+
+/**
+ * ModuleStats is what the runs of one version came to since the server
+ * started. The percentiles are of the newest 512 runs.
+ */
+export interface ModuleStats {
+	runs: number;
+	/** runs that could not ask */
+	errors: number;
+	fails: number;
+	/** end of the newest run */
+	last?: string;
+	wall_p50_ms: number;
+	wall_p99_ms: number;
+	memory_p99_bytes: number;
+	/** the most that a run used since start */
+	memory_max_bytes: number;
+	fuel_p99: number;
+	/** the last 60 minutes, oldest first, the one that goes on last; empty when it did not run in them */
+	series: ModulePoint[];
+}
+
+/** ModuleVersion is one version of a module with what is known of its use. */
+export interface ModuleVersion extends Module {
+	/** why it cannot run; it is tried again */
+	error?: string;
+	/** it is ready to run; versions that nothing uses are not */
+	loaded: boolean;
+	/** those that mean it, stable too */
+	aliases: string[];
+	/** checks that pin it by version, number or alias */
+	pinned: string[];
+	/** that run it now */
+	assignments: number;
+	/** why it cannot be deleted, a sentence each; empty: it can */
+	keeps: string[];
+	/** what it wants against what the active version is granted; of the active version against its own grant */
+	changes: GrantChange[];
+	stats: ModuleStats;
 }
 
 /** Every Outcome, in order of its number. */
@@ -882,6 +1012,88 @@ export interface Recording {
  * matching event, or each Every.
  */
 export type Refire = string;
+
+/**
+ * Release says which versions the names mean by which a Module is used: which
+ * one is stable, which the aliases are, and which one is tried on a share of
+ * the assignments. Its methods return a changed copy; store.Releases keeps it.
+ */
+export interface Release {
+	name: string;
+	/** plus 1 with each change */
+	revision: number;
+	/** the version that a name without @ means; none: it was never activated */
+	stable?: string;
+	/** versions that were stable before, newest first; the first is what a rollback goes back to */
+	previous?: string[];
+	/** version by alias, without stable */
+	aliases?: Record<string, string>;
+	canary?: Canary;
+	/** what people and the canary did, newest first */
+	changes?: ReleaseChange[];
+}
+
+/** ReleaseChange is one thing that was done to a Release. */
+export interface ReleaseChange {
+	at: string;
+	by?: string;
+	action: "activate" | "rollback" | "alias" | "unalias" | "canary" | "hold" | "promote" | "abort";
+	/** version before */
+	from?: string;
+	/** version after */
+	to?: string;
+	/** the alias, the share of the canary, why it is held */
+	note?: string;
+}
+
+/**
+ * ReleaseEffect answers what moves a release: activate, rollback, promote,
+ * abort, canary and aliases.
+ */
+export interface ReleaseEffect {
+	module: ModuleItem;
+	/** that run another version than before, from their next run on */
+	assignments: number;
+	/** for people: 86 assignments, next run */
+	text: string;
+}
+
+/**
+ * ReplayReport answers [ReplayRequest]: the run was repeated in the sandbox
+ * with the recorded answers of the host, and reached nothing.
+ */
+export interface ReplayReport {
+	step: string;
+	/** NAME@VERSION of what was replayed */
+	module: string;
+	/** NAME@VERSION of what ran */
+	recorded: string;
+	/** the same output, the same end and the same fuel */
+	identical: boolean;
+	outcome: Outcome;
+	/** the outcome that was recorded, before assertions */
+	was: Outcome;
+	why?: Why;
+	summary: string;
+	samples: Samples;
+	same_output: boolean;
+	/** the first call to the host that differs from the recording, in words */
+	diverged?: string;
+	/** its place among the recorded calls, from 1 */
+	diverged_at?: number;
+	logs: LogLine[];
+	fuel: number;
+	fuel_was: number;
+	usage: Usage;
+}
+
+/** ReplayRequest is POST /api/v1/runs/{id}/replay. */
+export interface ReplayRequest {
+	/** id of the step; may be left out when only one has a recording */
+	step?: string;
+	/** replay with another version, number or alias of the module; default the one that ran */
+	version?: string;
+}
 
 /** Retry bounds the attempts of a Step. */
 export interface Retry {
@@ -1278,25 +1490,44 @@ export interface Tally {
 
 /** TestReport answers [TestRun]. */
 export interface TestReport {
+	version: string;
 	outcome: Outcome;
 	why?: Why;
 	summary: string;
 	samples: Samples;
 	logs: LogLine[];
+	/** each host call too, and what allowed or denied it */
 	usage: Usage;
 	limits: Limits;
 	wall_limit: Duration;
+	/** what it could reach in this run */
+	grant: Grant;
+	/** of a comparison: the same request to the active version */
+	active?: TestReport;
 }
 
 /** TestRun is POST /api/v1/modules/{name}/test. */
 export interface TestRun {
-	/** the active one when empty */
+	/** version, number or alias; the active one when empty, or else the newest */
 	version?: string;
 	config?: unknown;
 	/** id of a system to run as */
 	system?: string;
+	/** a system that is not stored, instead of system */
+	as?: TestSystem;
 	/** default 10s */
 	timeout?: Duration;
+	/** for this test alone, at most what the module wants; default: its grant, or nothing when that was not reviewed */
+	grant?: Grant;
+	/** run the active version with the same request too */
+	compare?: boolean;
+}
+
+/** TestSystem is a system made up for a test run. */
+export interface TestSystem {
+	id: string;
+	name?: string;
+	tags?: Record<string, string>;
 }
 
 /** Transition is one recorded change of Health. */
@@ -1318,6 +1549,15 @@ export interface Transition {
 	why: Why;
 	/** nothing watches the subject any more */
 	removed?: boolean;
+}
+
+/** Trial is what the runs of one version came to since a canary began. */
+export interface Trial {
+	runs: number;
+	/** runs that could not ask */
+	errors: number;
+	fails: number;
+	p99_wall_ns: number;
 }
 
 /** Trigger is one kind of event a Rule looks at. */
