@@ -19,7 +19,6 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
-	"github.com/tocsin-io/tocsin/wasm/abi"
 	"github.com/tocsin-io/tocsin/wasm/meter"
 )
 
@@ -50,42 +49,18 @@ func admit(file []byte) (*meter.Module, []byte, error) {
 	if err := checkImports(m); err != nil {
 		return nil, nil, err
 	}
-	if err := checkExports(m); err != nil {
+	check := checkReactor
+	if isCommand(m) {
+		check = checkCommand
+	}
+	if err := check(m); err != nil {
 		return nil, nil, err
+	}
+	if !m.HasMemory {
+		return nil, nil, errors.New("it has no memory")
 	}
 	out, err := m.Rewrite(meterModule, meterTick)
 	return m, out, err
-}
-
-func checkExports(m *meter.Module) error {
-	if _, ok := m.Export(abi.Marker); !ok {
-		if _, command := m.Export("_start"); command {
-			return fmt.Errorf("it is a WASI command, a reactor is needed: build Go with -buildmode=c-shared, Rust as a cdylib, and export %s", abi.Marker)
-		}
-		return fmt.Errorf("it does not export %s, the mark of a module for Tocsin", abi.Marker)
-	}
-	entry := meter.FuncType{Results: []byte{i32}}
-	want := map[string]meter.FuncType{abi.Collect: entry, "_initialize": {}}
-	if m.Custom(abi.ManifestSection) == nil {
-		want[abi.Describe] = entry
-	}
-	for _, name := range []string{abi.Describe, abi.Collect, "_initialize"} {
-		t, checked := want[name]
-		e, ok := m.Export(name)
-		switch {
-		case !checked, !ok && name == "_initialize":
-		case !ok:
-			return fmt.Errorf("it does not export the function %s", name)
-		case e.Kind != meter.Func:
-			return fmt.Errorf("it exports %s, which is not a function", name)
-		case !e.Type.Equal(t):
-			return fmt.Errorf("it exports %s as %s; it must be %s", name, e.Type, t)
-		}
-	}
-	if !m.HasMemory {
-		return errors.New("it has no memory")
-	}
-	return nil
 }
 
 // compile makes native code, one file at a time and within its time. With a

@@ -4,6 +4,8 @@
 // stored modules ([Host.Load]); a [Module] gathers results ([Module.Collect]).
 // What holds for every call:
 //
+//   - A file is a reactor, whose exports are called, or a command, which runs
+//     from its start to its end: a program for WASI preview 1.
 //   - Each run has an instance of its own. Nothing that one run wrote, in
 //     memory, globals or tables, is visible to another.
 //   - A run reaches only what its Grant names, through the dialer the Host was

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -170,6 +171,9 @@ func (h *Host) Inspect(ctx context.Context, file []byte) (core.Manifest, error) 
 	if err != nil {
 		return core.Manifest{}, err
 	}
+	if err := checkOffers(p.file, m); err != nil {
+		return core.Manifest{}, err
+	}
 	if need, has := int64(p.file.Pages)<<16, effective(m.Wants.Limits).Memory; need > has {
 		return core.Manifest{}, fmt.Errorf("it begins with %d bytes of memory and its manifest wants %d: raise wants.limits.memory_bytes", need, has)
 	}
@@ -181,7 +185,17 @@ func (h *Host) describe(ctx context.Context, p *program) ([]byte, error) {
 	defer cancel()
 	limits := effective(core.Limits{Memory: describeBytes, Fuel: describeFuel})
 	r := &run{limits: limits, client: h.public, started: time.Now(), random: seeded(0)}
-	if err := h.call(ctx, p, r, abi.Describe); err != nil {
+	command := isCommand(p.file)
+	if command {
+		if err := r.ask(ctx, 0, abi.Request{Kind: abi.KindDescribe}); err != nil {
+			return nil, err
+		}
+	}
+	err := h.call(ctx, p, r, abi.Describe)
+	if command && (err != nil || !json.Valid(r.output)) {
+		return nil, noManifest(r.output, err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("it failed to describe itself: %w", err)
 	}
 	return r.output, nil
@@ -208,6 +222,10 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 	}
 	p, release, err := h.program(ctx, file)
 	if err != nil {
+		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
+	}
+	if err := checkOffers(p.file, m.Manifest); err != nil {
+		release()
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
 	limits := effective(m.Grant.Limits)

@@ -148,32 +148,51 @@ func (m *Module) attempt(ctx context.Context, r *run, rc core.RunContext, config
 
 // request writes the input of the guest.
 func (r *run) request(ctx context.Context, rc core.RunContext, config map[string]any) error {
-	const exact = 1<<53 - 1 // every language reads a number below this exactly
-	var b [8]byte
-	_, _ = crand.Read(b[:]) // never fails
-	seed := binary.LittleEndian.Uint64(b[:]) & exact
-	r.random = seeded(seed)
+	raw, err := configuration(config)
+	if err != nil {
+		return err
+	}
+	return r.ask(ctx, randomSeed(), abi.Request{
+		Kind: abi.KindCollect, Config: raw,
+		Check:  abi.Check{ID: rc.Check.ID, Name: rc.Check.Name, IntervalSeconds: rc.Check.IntervalSeconds},
+		System: abi.System{ID: rc.System.ID, Name: rc.System.Name, Tags: rc.System.Tags},
+	})
+}
+
+// configuration writes config for a guest.
+func configuration(config map[string]any) (json.RawMessage, error) {
 	if config == nil {
 		config = map[string]any{}
 	}
 	raw, err := json.Marshal(config)
 	if err != nil {
-		return &stop{"config", "its configuration cannot be written as JSON: " + err.Error()}
+		return nil, &stop{"config", "its configuration cannot be written as JSON: " + err.Error()}
 	}
-	var left int64
+	return raw, nil
+}
+
+func randomSeed() uint64 {
+	const exact = 1<<53 - 1 // every language reads a number below this exactly
+	var b [8]byte
+	_, _ = crand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:]) & exact
+}
+
+// ask makes q the input of the guest and fills in what every request says.
+func (r *run) ask(ctx context.Context, seed uint64, q abi.Request) error {
+	r.random = seeded(seed)
+	q.ABI, q.Seed, q.Now = abi.Version, seed, r.started.UTC().Format(time.RFC3339Nano)
 	if deadline, ok := ctx.Deadline(); ok {
-		left = max(time.Until(deadline).Milliseconds(), 0)
+		q.DeadlineMS = max(time.Until(deadline).Milliseconds(), 0)
 	}
-	tags := rc.System.Tags
-	if tags == nil {
-		tags = map[string]string{}
+	if q.Config == nil {
+		q.Config = json.RawMessage("{}")
 	}
-	r.input, err = json.Marshal(abi.Request{
-		ABI: abi.Version, Kind: abi.KindCollect, Config: raw, DeadlineMS: left, Seed: seed, Now: r.started.UTC().Format(time.RFC3339Nano),
-		Check:  abi.Check{ID: rc.Check.ID, Name: rc.Check.Name, IntervalSeconds: rc.Check.IntervalSeconds},
-		System: abi.System{ID: rc.System.ID, Name: rc.System.Name, Tags: tags},
-	})
-	if err != nil {
+	if q.System.Tags == nil {
+		q.System.Tags = map[string]string{}
+	}
+	var err error
+	if r.input, err = json.Marshal(q); err != nil {
 		return &stop{"config", "its request cannot be written as JSON: " + err.Error()}
 	}
 	return nil
@@ -197,8 +216,11 @@ func (h *Host) call(ctx context.Context, p *program, r *run, export string) erro
 	}
 	defer free()
 	r.memory = linear{from: &p.memories, limit: uint64(r.limits.Memory)} //nolint:gosec // a limit is not negative
+	if r.command = isCommand(p.file); r.command {
+		export = abi.Start
+	}
 	code, err := h.execute(ctx, p, r, export)
-	if err != nil {
+	if err != nil && !r.exitedWell(err) {
 		why := r.diagnose(err)
 		if why.code == "fault" {
 			h.o.Log.ErrorContext(ctx, "fault in the sandbox", slog.Any("err", err))
@@ -251,7 +273,7 @@ func (h *Host) execute(ctx context.Context, p *program, r *run, export string) (
 		r.end(m)
 		err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
 	}()
-	if f := m.ExportedFunction("_initialize"); f != nil {
+	if f := m.ExportedFunction("_initialize"); f != nil && !r.command {
 		if _, err := f.Call(ctx); err != nil {
 			return 0, err
 		}
@@ -259,6 +281,9 @@ func (h *Host) execute(ctx context.Context, p *program, r *run, export string) (
 	results, err := m.ExportedFunction(export).Call(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if len(results) == 0 { // a command
+		return 0, nil
 	}
 	return uint32(results[0]), nil //nolint:gosec // an i32
 }

@@ -39,6 +39,7 @@ type run struct {
 	input   []byte // the part that is not read yet
 	random  io.Reader
 	verbose bool // keep each host call
+	command bool // its standard input is input and its standard output is output
 
 	granted   int64 // fuel that the guest was given
 	extra     int64 // fuel that host calls cost
@@ -52,6 +53,7 @@ type run struct {
 	httpTime  time.Duration
 	calls     []core.HostCall
 	memory    linear
+	exited    uint32 // the exit code, when it ended itself
 }
 
 type runKey struct{}

@@ -70,7 +70,11 @@ func (r *run) diagnose(err error) *stop {
 	}
 	out = &stop{out.code, out.text}
 	if out.code == "exit" || out.code == "trap" {
-		if said := r.lastWords(); said != "" {
+		said := r.lastWords()
+		if said == "" && r.command {
+			said = r.lastLine()
+		}
+		if said != "" {
 			out.text += ": " + said
 		}
 	}

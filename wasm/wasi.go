@@ -12,7 +12,8 @@ import (
 
 // wasiModule is WASI preview 1. The language runtimes of guests need it; it
 // grants nothing: no files, no environment, no sockets. Its clock and its
-// random numbers are those of the run, its output is the log of the run.
+// random numbers are those of the run, its output is the log of the run; of a
+// command the standard input is the request and the standard output the answer.
 const wasiModule = "wasi_snapshot_preview1"
 
 // The error numbers of WASI that occur.
@@ -167,12 +168,28 @@ func wasiSeek(_ context.Context, _ *run, _ api.Module, stack []uint64) uint64 {
 	return wasiNoSeek
 }
 
-// wasiRead finds the end of the standard input at once.
-func wasiRead(_ context.Context, _ *run, m api.Module, stack []uint64) uint64 {
+// wasiRead reads the standard input. Of a command that is its request, of a
+// reactor it is empty.
+func wasiRead(ctx context.Context, r *run, m api.Module, stack []uint64) uint64 {
+	vectors := arg(stack, 2)
 	if stack[0] != 0 {
 		return wasiBadFD
 	}
-	put32(m, "fd_read", arg(stack, 3), 0)
+	if vectors > wasiVectors {
+		return wasiInval
+	}
+	var sum uint32
+	if r.command {
+		list := view(m, "fd_read", arg(stack, 1), 8*vectors)
+		for ; len(list) > 0 && len(r.input) > 0; list = list[8:] {
+			b := view(m, "fd_read", binary.LittleEndian.Uint32(list), binary.LittleEndian.Uint32(list[4:]))
+			n := copy(b, r.input)
+			r.enter(ctx, uint32(n)) //nolint:gosec // a part of the memory
+			r.input = r.input[n:]
+			sum += uint32(n) //nolint:gosec // a part of the memory
+		}
+	}
+	put32(m, "fd_read", arg(stack, 3), sum)
 	return wasiOK
 }
 
@@ -189,8 +206,12 @@ func wasiWrite(ctx context.Context, r *run, m api.Module, stack []uint64) uint64
 	for ; len(list) > 0; list = list[8:] {
 		b := view(m, "fd_write", binary.LittleEndian.Uint32(list), binary.LittleEndian.Uint32(list[4:]))
 		r.enter(ctx, uint32(len(b))) //nolint:gosec // a part of the memory
-		r.stream(int(fd), b)         //nolint:gosec // 1 or 2
-		sum += uint32(len(b))        //nolint:gosec // a part of the memory
+		if fd == 1 && r.command {
+			r.write(b)
+		} else {
+			r.stream(int(fd), b) //nolint:gosec // 1 or 2
+		}
+		sum += uint32(len(b)) //nolint:gosec // a part of the memory
 	}
 	put32(m, "fd_write", arg(stack, 3), sum)
 	return wasiOK
@@ -205,7 +226,8 @@ func wasiRandom(ctx context.Context, r *run, m api.Module, stack []uint64) uint6
 
 func wasiExit(ctx context.Context, r *run, _ api.Module, stack []uint64) {
 	r.enter(ctx, 0)
-	halt("exit", "it ended itself with exit code %d", arg(stack, 0))
+	r.exited = arg(stack, 0)
+	halt("exit", "it ended itself with exit code %d", r.exited)
 }
 
 // wasiPoll sleeps until the first clock that is subscribed to. Streams are

@@ -183,6 +183,36 @@ func TestDocsGo(t *testing.T) {
 	}
 }
 
+// TestDocsC builds the programs in C as they say there, and runs them.
+func TestDocsC(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/usr/lib/wasm32-wasi/libc.a"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("a C compiler for WASI is not installed: it is in the packages clang, lld, wasi-libc and libclang-rt-dev-wasm32")
+		}
+		t.Skip("a C compiler for WASI is not installed: it is in the packages clang, lld, wasi-libc and libclang-rt-dev-wasm32")
+	}
+	found := 0
+	for _, d := range documents(t) {
+		for _, b := range d.of("c") {
+			found++
+			dir := t.TempDir()
+			module := filepath.Join(dir, "module.wasm")
+			build := exec.CommandContext(t.Context(), "clang", "--target=wasm32-wasi", "-O2", "-o", module, write(t, dir, "main.c", b.text))
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Errorf("%s:%d: %v\n%s", d.name, b.line, err, out)
+				continue
+			}
+			if got := run(t, "module", "run", module); got.code != 0 || !strings.Contains(got.out, `"outcome": "pass"`) {
+				t.Errorf("%s:%d: run what was built: %+v", d.name, b.line, got)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("the documentation has no programs in C")
+	}
+}
+
 // inline finds commands within the text, as `tocsin serve --demo`.
 var inline = regexp.MustCompile("`(?:[A-Z_]+=\\S+ )?tocsin ([^`]+)`")
 
