@@ -95,8 +95,9 @@ const (
 	BoolSample     SampleType = "bool"
 	DurationSample SampleType = "duration"
 	TimeSample     SampleType = "time"
-	MapSample      SampleType = "map" // of string to string
-	AnySample      SampleType = "any" // JSON of any shape
+	MapSample      SampleType = "map"  // of string to string
+	AnySample      SampleType = "any"  // JSON of any shape
+	ListSample     SampleType = "list" // of parameters and results of functions alone
 )
 
 // CollectorInfo describes a collector: what it is called, what configuration

@@ -32,7 +32,7 @@ func checkCommand(m *meter.Module) error {
 // exports with the wrong type.
 func checkReactor(m *meter.Module) error {
 	if _, ok := m.Export(abi.Marker); !ok {
-		return fmt.Errorf("it exports neither %s, the mark of a module for Tocsin, nor %s, which a WASI command has", abi.Marker, abi.Start)
+		return fmt.Errorf("it does not export %s, the mark of a module for Tocsin, nor %s as a WASI command does", abi.Marker, abi.Start)
 	}
 	if err := checkExport(m, "_initialize", meter.FuncType{}, false); err != nil {
 		return err

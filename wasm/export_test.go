@@ -1,6 +1,9 @@
 package wasm
 
-import "github.com/tocsin-io/tocsin/wasm/meter"
+import (
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/wasm/meter"
+)
 
 // Offered is one function that guests may import, for tests.
 type Offered struct {
@@ -19,3 +22,6 @@ func Functions() []Offered {
 
 // Clean is clean.
 func Clean(s string, limit int, keepLines bool) string { return clean(s, limit, keepLines) }
+
+// ReadManifest is readManifest.
+func ReadManifest(document []byte) (core.Manifest, error) { return readManifest(document) }

@@ -57,7 +57,7 @@ func endings() map[string]ending {
 		"bad_import_tick":   {"", "it imports tocsin_meter.tick, which is not offered"},
 		"bad_import_memory": {"", "it imports env.memory, which is not a function"},
 		"bad_sig":           {"", "it exports tocsin_collect as (f64) -> f64; it must be () -> i32"},
-		"no_marker":         {"", "it exports neither tocsin_abi_v1, the mark of a module for Tocsin, nor _start"},
+		"no_marker":         {"", "it does not export tocsin_abi_v1"},
 		"no_collect":        {"", "it does not export the function tocsin_collect"},
 		"no_memory":         {"", "it has no memory"},
 	}

@@ -151,7 +151,7 @@ type moduleDesk struct{ host *wasm.Host }
 
 // Inspect implements web.Modules.
 func (d moduleDesk) Inspect(ctx context.Context, file []byte) (core.Manifest, error) {
-	return d.host.Inspect(ctx, file)
+	return inspect(ctx, d.host, file)
 }
 
 // Test implements web.Modules.

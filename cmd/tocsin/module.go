@@ -91,7 +91,7 @@ func newModuleInspect(s streams) *cobra.Command {
 				return err
 			}
 			defer host.Close(cmd.Context()) //nolint:errcheck // the process ends
-			m, err := host.Inspect(cmd.Context(), file)
+			m, err := inspect(cmd.Context(), host, file)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
@@ -199,7 +199,7 @@ func moduleRun(ctx context.Context, s streams, file []byte, config json.RawMessa
 		return err
 	}
 	defer host.Close(ctx) //nolint:errcheck // the process ends
-	m, err := host.Inspect(ctx, file)
+	m, err := inspect(ctx, host, file)
 	if err != nil {
 		return err
 	}

@@ -134,6 +134,12 @@ func (b *build) call(x *ast.CallNode) thunk {
 	}
 }
 
+// Builtin reports whether the language itself has a function of that name.
+func Builtin(name string) bool {
+	_, ok := functions()[name]
+	return ok || loops(name)
+}
+
 func (s *Scope) functionNames() []string {
 	names := slices.Collect(maps.Keys(s.funcs))
 	return append(names, "all", "none", "any", "one", "filter", "map", "find", "findIndex", "count", "sum")

@@ -17,6 +17,9 @@ import (
 	"github.com/tocsin-io/tocsin/core/lang"
 )
 
+// schemaName is what compilation calls the document.
+const schemaName = "mem:config"
+
 // maxSchemas bounds how many compiled schemas are kept.
 const maxSchemas = 256
 
@@ -70,13 +73,13 @@ func compileSchema(text json.RawMessage) (s *schema, err error) {
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
-	const name = "mem:config"
-	if err := c.AddResource(name, doc); err != nil {
+	c.AssertFormat()
+	if err := c.AddResource(schemaName, doc); err != nil {
 		return nil, fmt.Errorf("its schema cannot be used: %w", err)
 	}
-	compiled, err := c.Compile(name)
+	compiled, err := c.Compile(schemaName)
 	if err != nil {
-		return nil, fmt.Errorf("its schema cannot be used: %s", firstLine(err.Error()))
+		return nil, schemaError(err)
 	}
 	return &schema{compiled: compiled, raw: doc}, nil
 }
@@ -88,8 +91,13 @@ func (s *schema) check(config map[string]any, value *lang.Value, path string) co
 	if s.compiled == nil {
 		return nil
 	}
+	return s.problems(config, value != nil && !value.Constant(), path)
+}
+
+// problems is check; holes tells whether texts may have any.
+func (s *schema) problems(config map[string]any, holes bool, path string) core.Problems {
 	open := map[string]bool{} // places whose value is not known yet
-	masked := hide(config, "", value != nil && !value.Constant(), open)
+	masked := hide(s.fill(config), "", holes, open)
 	text, err := json.Marshal(masked)
 	if err != nil {
 		return core.Problems{{Path: path, Code: "config", Message: "the configuration cannot be written as JSON: " + err.Error()}}

@@ -134,6 +134,9 @@ func (s *prepared) render(system string) {
 		s.broken = core.Because("config", "{error}", "error", err.Error())
 		return
 	}
+	if strings.Contains(s.Use, ":") { // what is built in knows its defaults, and tells them from what was written
+		config = s.schema.fill(config)
+	}
 	s.config, s.secrets = config, len(value.Secrets()) > 0
 }
 

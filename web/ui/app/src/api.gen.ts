@@ -1250,7 +1250,7 @@ export interface SampleDecl {
 }
 
 /** SampleType is the type of a declared sample or fact. */
-export type SampleType = "number" | "integer" | "string" | "bool" | "duration" | "time" | "map" | "any";
+export type SampleType = "number" | "integer" | "string" | "bool" | "duration" | "time" | "map" | "any" | "list";
 
 /**
  * Samples are named numbers, strings and booleans gathered by a Run. Values
