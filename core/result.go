@@ -123,7 +123,7 @@ type Run struct {
 	Summary    string        `json:"summary,omitempty"`
 	Latency    time.Duration `json:"latency_ns"`
 	Samples    Samples       `json:"samples,omitempty" doc:"of a check with several steps the names are step.sample"`
-	Steps      []StepResult  `json:"steps,omitempty" doc:"detail of each collect step; of passing runs it is not kept"`
+	Steps      []StepResult  `json:"steps,omitempty" doc:"detail of each collect step; of passing runs it is kept only with a recording"`
 }
 
 // StepResult is the part of one collect step in a Run.

@@ -48,17 +48,8 @@ func (c *Collector) Collect(ctx context.Context, rc core.RunContext) core.Result
 	return c.module.Collect(ctx, rc, c.config)
 }
 
-// Info describes m as a collector, "wasm:" and its name.
-func (m *Module) Info() core.CollectorInfo {
-	schema := m.facts.Manifest.Schema
-	if len(schema) == 0 {
-		schema = json.RawMessage(`{"type":"object"}`)
-	}
-	return core.CollectorInfo{
-		Name: "wasm:" + m.facts.Name, Doc: m.facts.Manifest.Doc, Schema: schema, Samples: m.facts.Manifest.Samples,
-		Facts: []core.SampleDecl{{Name: "detail", Type: core.AnySample, Doc: "what the module reports besides its samples"}},
-	}
-}
+// Info describes m as a collector, see [Info].
+func (m *Module) Info() core.CollectorInfo { return Info(m.facts) }
 
 // Limits are those of m, with the defaults filled in.
 func (m *Module) Limits() core.Limits { return m.limits }

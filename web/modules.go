@@ -27,10 +27,10 @@ import (
 
 // modules registers what is about uploaded modules.
 func (s *server) modules(api huma.API, failed *huma.Schema) {
-	add(s, api, failed, operation{route: "GET /api/v1/modules", id: "list-modules", summary: "All modules and who uses them"}, s.moduleList)
+	add(s, api, failed, operation{route: "GET /api/v1/modules", id: "list-modules", summary: "All modules, their versions and who uses them"}, s.moduleList)
 	add(s, api, failed, operation{
 		route: "POST /api/v1/modules", id: "upload-module", body: MaxModule,
-		summary: "Upload a module, raw or as the file of a form; it is stored and runs when a version is activated", errors: []int{409, 413, 415},
+		summary: "Upload a module, raw or as the file of a form; it is stored and runs nowhere until its grant is reviewed and something names it", errors: []int{409, 413, 415},
 	}, s.upload)
 	add(s, api, failed, operation{route: "GET /api/v1/modules/{name}", id: "get-module", summary: "A module and its versions", errors: []int{404}},
 		func(ctx context.Context, in *byName) (*body[wire.ModuleItem], error) {
@@ -42,9 +42,9 @@ func (s *server) modules(api huma.API, failed *huma.Schema) {
 		})
 	add(s, api, failed, operation{route: "POST /api/v1/modules/{name}/test", id: "test-module", summary: "Run a module once, storing nothing", errors: []int{404}}, s.testModule)
 	at := "/api/v1/modules/{name}/versions/{version}"
-	add(s, api, failed, operation{route: "POST " + at + "/activate", id: "activate-module", summary: "Use this version, with a grant", errors: []int{404}}, s.activate)
 	add(s, api, failed, operation{route: "DELETE " + at, id: "delete-module", summary: "Delete a version that is not in use", status: http.StatusNoContent, errors: []int{404, 409}}, s.deleteModule)
 	add(s, api, failed, operation{route: "GET " + at + "/file", id: "download-module", summary: "The file of a version", errors: []int{404}}, s.download)
+	s.releases(api, failed)
 }
 
 type byName struct {
@@ -58,87 +58,6 @@ type byVersion struct {
 
 func noModule(name string) error {
 	return failure(http.StatusNotFound, fmt.Sprintf("there is no module %q", name))
-}
-
-// moduleItems groups the stored versions by name.
-func (s *server) moduleItems(ctx context.Context) ([]wire.ModuleItem, error) {
-	versions, err := s.Stored.Modules(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read modules: %w", err)
-	}
-	v, err := s.catalog.view(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []wire.ModuleItem
-	for _, m := range versions {
-		i := slices.IndexFunc(out, func(it wire.ModuleItem) bool { return it.Name == m.Name })
-		if i < 0 {
-			i = len(out)
-			out = append(out, wire.ModuleItem{Name: m.Name})
-			out[i].Checks, out[i].Systems = v.users("wasm:" + m.Name)
-		}
-		out[i].Versions = append(out[i].Versions, wire.ModuleVersion{Module: m})
-	}
-	slices.SortFunc(out, func(a, b wire.ModuleItem) int { return cmp.Compare(a.Name, b.Name) })
-	return out, nil
-}
-
-// users lists the checks that use a collector and counts the systems that
-// they apply to.
-func (v *view) users(use string) (checks []string, systems int) {
-	on := map[string]bool{}
-	for _, c := range v.checks {
-		if !slices.ContainsFunc(c.Collect, func(step core.Collect) bool { return step.Use == use }) {
-			continue
-		}
-		checks = append(checks, c.ID)
-		for _, a := range v.assignments {
-			if a.Check == c.ID {
-				on[a.System] = true
-			}
-		}
-	}
-	return checks, len(on)
-}
-
-func (s *server) moduleList(ctx context.Context, _ *empty) (*body[wire.Page[wire.ModuleItem]], error) {
-	items, err := s.moduleItems(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return list(items), nil
-}
-
-func (s *server) module(ctx context.Context, name string) (wire.ModuleItem, error) {
-	items, err := s.moduleItems(ctx)
-	if err != nil {
-		return wire.ModuleItem{}, err
-	}
-	for _, it := range items {
-		if it.Name == name {
-			return it, nil
-		}
-	}
-	return wire.ModuleItem{}, noModule(name)
-}
-
-// version finds one version of a module; the active one, or else the newest,
-// when version is empty.
-func (s *server) version(ctx context.Context, name, version string) (core.Module, error) {
-	item, err := s.module(ctx, name)
-	if err != nil {
-		return core.Module{}, err
-	}
-	for _, m := range item.Versions {
-		if m.Version == version || version == "" && m.Active {
-			return m.Module, nil
-		}
-	}
-	if version == "" {
-		return item.Versions[0].Module, nil
-	}
-	return core.Module{}, failure(http.StatusNotFound, fmt.Sprintf("the module %s has no version %q", name, version))
 }
 
 type uploadInput struct {
@@ -159,23 +78,43 @@ func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.Module
 		}
 		return nil, problemsOf(err, "module")
 	}
+	return s.review(ctx, core.WasmModule, m, file, in.Inspect)
+}
+
+// review says what an uploaded file wants against what is active, and stores it
+// unless it is only looked at.
+func (s *server) review(ctx context.Context, kind core.ModuleKind, m core.Manifest, file []byte, inspect bool) (*body[wire.ModuleReview], error) {
 	if problems := s.taken(m.Name); len(problems) > 0 {
 		return nil, wrong(problems)
 	}
+	now, err := s.modulesNow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	others, r := now.modules[m.Name], now.releases[m.Name]
+	if len(others) > 0 && others[0].Kind != kind {
+		return nil, failure(http.StatusConflict, fmt.Sprintf("%s is the name of a %s module, and this is a %s module; give it another name", m.Name, others[0].Kind, kind))
+	}
+	if version, taken := r.Aliases[m.Version]; taken {
+		return nil, failure(http.StatusConflict, fmt.Sprintf("%s is an alias of %s, which means version %s; give the file another version", m.Version, m.Name, version))
+	}
 	sum := sha256.Sum256(file)
-	review := wire.ModuleReview{Manifest: m, Digest: hex.EncodeToString(sum[:]), Size: int64(len(file))}
-	if item, err := s.module(ctx, m.Name); err == nil {
-		if i := slices.IndexFunc(item.Versions, func(v wire.ModuleVersion) bool { return v.Active }); i >= 0 {
-			review.Active = &item.Versions[i].Module
+	review := wire.ModuleReview{Kind: kind, Manifest: m, Digest: hex.EncodeToString(sum[:]), Size: int64(len(file))}
+	review.Changes = grantChanges(granted(others, r.Stable), m.Wants)
+	for i, other := range others {
+		if other.Active {
+			review.Active = &others[i]
 		}
 		// The very same file again changes nothing: it must not lose its grant.
-		review.Stored = slices.ContainsFunc(item.Versions, func(v wire.ModuleVersion) bool { return v.Version == m.Version && v.Digest == review.Digest })
+		if other.Version == m.Version && other.Digest == review.Digest {
+			review.Stored, review.Number, review.Granted = true, other.Number, !other.Granted.IsZero()
+		}
 	}
-	if in.Inspect || review.Stored {
+	if inspect || review.Stored {
 		return answer(review), nil
 	}
-	err = s.Stored.PutModule(ctx, core.Module{
-		Name: m.Name, Version: m.Version, Digest: review.Digest, Size: review.Size, Manifest: m, Created: time.Now(), By: who(ctx).User,
+	stored, err := s.Stored.PutModule(ctx, core.Module{
+		Name: m.Name, Version: m.Version, Kind: kind, Digest: review.Digest, Size: review.Size, Manifest: m, Created: time.Now(), By: who(ctx).User,
 	}, file)
 	if isConflict(err) {
 		return nil, failure(http.StatusConflict, fmt.Sprintf("%s %s is there already with another content; give the file a new version", m.Name, m.Version))
@@ -183,7 +122,7 @@ func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.Module
 	if err != nil {
 		return nil, fmt.Errorf("store the module: %w", err)
 	}
-	review.Stored = true
+	review.Stored, review.Number, review.Granted = true, stored.Number, !stored.Granted.IsZero()
 	s.audit(ctx, "upload module", idAttr(m.Name), slog.String("version", m.Version), slog.String("digest", review.Digest))
 	return answer(review), nil
 }
@@ -248,65 +187,94 @@ type testInput struct {
 }
 
 func (s *server) testModule(ctx context.Context, in *testInput) (*body[wire.TestReport], error) {
-	m, err := s.version(ctx, in.Name, in.Body.Version)
+	t := in.Body
+	now, err := s.modulesNow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	file, err := s.Stored.ModuleFile(ctx, m.Digest)
+	m, err := now.find(in.Name, t.Version)
 	if err != nil {
-		return nil, fmt.Errorf("read the file of %s %s: %w", m.Name, m.Version, err)
+		return nil, err
 	}
-	if in.Body.Timeout <= 0 {
-		in.Body.Timeout = core.DefaultTimeout
+	if t.Timeout <= 0 {
+		t.Timeout = core.DefaultTimeout
 	}
-	if in.Body.Timeout.Std() > s.o.TestTimeout {
-		return nil, wrong(core.Problems{{Path: "timeout", Code: "limit", Message: fmt.Sprintf("%s is more than %s, the most of a test run", in.Body.Timeout, s.o.TestTimeout)}})
+	if t.Timeout.Std() > s.o.TestTimeout {
+		return nil, wrong(core.Problems{{Path: "timeout", Code: "limit", Message: fmt.Sprintf("%s is more than %s, the most of a test run", t.Timeout, s.o.TestTimeout)}})
 	}
+	if t.Grant != nil {
+		if problems := beyond(*t.Grant, m.Manifest.Wants); len(problems) > 0 {
+			return nil, wrong(problems)
+		}
+		m.Grant = *t.Grant
+	}
+	rc, err := s.testContext(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.test(ctx, m, t, rc)
+	if err != nil {
+		return nil, err
+	}
+	s.audit(ctx, "test module", idAttr(m.Name), slog.String("version", m.Version), slog.Bool("own_grant", t.Grant == nil))
+	if !t.Compare {
+		return answer(report), nil
+	}
+	stable := now.releases[in.Name].Stable
+	if stable == "" || stable == m.Version && t.Grant == nil {
+		return nil, wrong(core.Problems{{Path: "compare", Code: "same", Message: "there is no other version to compare with: " + cmp.Or(stable, "none") + " is active", Fix: "test another version, or leave compare out"}})
+	}
+	active, err := now.find(in.Name, stable)
+	if err != nil {
+		return nil, err
+	}
+	against, err := s.test(ctx, active, t, rc)
+	if err != nil {
+		return nil, err
+	}
+	report.Active = &against
+	return answer(report), nil
+}
+
+// testContext is what a test run is told of what it is asked for.
+func (s *server) testContext(ctx context.Context, t wire.TestRun) (core.RunContext, error) {
 	rc := core.RunContext{
 		Check:  core.CheckRef{ID: "test", Name: "test run"},
 		System: core.SystemRef{ID: "test", Name: "test", Tags: map[string]string{}},
 	}
-	if in.Body.System != "" {
-		got, err := load[core.System](ctx, s, plan.Ref{Kind: store.Systems, ID: in.Body.System})
+	switch {
+	case t.System != "" && t.As != nil:
+		return rc, wrong(core.Problems{{Path: "as", Code: "both", Message: "give the id of a system, or one that is made up, not both"}})
+	case t.As != nil:
+		if err := core.CheckName(t.As.ID); err != nil {
+			return rc, wrong(core.Problems{{Path: "as.id", Code: "name", Message: err.Error()}})
+		}
+		rc.System = core.System{ID: t.As.ID, Name: t.As.Name, Tags: t.As.Tags}.Ref()
+	case t.System != "":
+		got, err := load[core.System](ctx, s, plan.Ref{Kind: store.Systems, ID: t.System})
 		if err != nil {
-			return nil, err
+			return rc, err
 		}
 		rc.System = got.Body.Object.Ref()
 	}
+	return rc, nil
+}
+
+// test runs a version once.
+func (s *server) test(ctx context.Context, m core.Module, t wire.TestRun, rc core.RunContext) (wire.TestReport, error) {
+	file, err := s.Stored.ModuleFile(ctx, m.Digest)
+	if err != nil {
+		return wire.TestReport{}, fmt.Errorf("read the file of %s %s: %w", m.Name, m.Version, err)
+	}
 	// The test ends a little after its own limit whatever the module does.
-	bounded, cancel := context.WithTimeout(ctx, in.Body.Timeout.Std()+5*time.Second)
+	bounded, cancel := context.WithTimeout(ctx, t.Timeout.Std()+5*time.Second)
 	defer cancel()
-	report, err := s.Modules.Test(bounded, m, file, in.Body, rc)
+	report, err := s.Modules.Test(bounded, m, file, t, rc)
 	if err != nil {
-		return nil, problemsOf(err, "test")
+		return wire.TestReport{}, problemsOf(err, "test")
 	}
-	s.audit(ctx, "test module", idAttr(m.Name), slog.String("version", m.Version))
-	return answer(report), nil
-}
-
-type activateInput struct {
-	Name    string `path:"name" maxLength:"128"`
-	Version string `path:"version" maxLength:"128"`
-	Body    wire.GrantReview
-}
-
-func (s *server) activate(ctx context.Context, in *activateInput) (*body[wire.ModuleItem], error) {
-	m, err := s.version(ctx, in.Name, in.Version)
-	if err != nil {
-		return nil, err
-	}
-	if problems := beyond(in.Body.Grant, m.Manifest.Wants); len(problems) > 0 {
-		return nil, wrong(problems)
-	}
-	if err := s.Stored.Activate(ctx, in.Name, in.Version, in.Body.Grant); err != nil {
-		return nil, fmt.Errorf("activate %s %s: %w", in.Name, in.Version, err)
-	}
-	s.audit(ctx, "activate module", idAttr(in.Name), slog.String("version", in.Version), slog.Any("http", in.Body.Grant.HTTP), slog.Bool("private", in.Body.Grant.Private))
-	item, err := s.module(ctx, in.Name)
-	if err != nil {
-		return nil, err
-	}
-	return answer(item), nil
+	report.Version, report.Grant = m.Version, m.Grant
+	return report, nil
 }
 
 // beyond reports what a grant gives that the module did not ask for.
@@ -344,20 +312,20 @@ func defaultLimits() core.Limits {
 }
 
 func (s *server) deleteModule(ctx context.Context, in *byVersion) (*empty, error) {
-	m, err := s.version(ctx, in.Name, in.Version)
-	if err != nil {
-		return nil, err
-	}
 	item, err := s.module(ctx, in.Name)
 	if err != nil {
 		return nil, err
 	}
-	if len(item.Checks) > 0 && (m.Active || len(item.Versions) == 1) {
-		return nil, failure(http.StatusConflict, fmt.Sprintf("%s %s is used by %s; activate another version or change them first", in.Name, in.Version, strings.Join(item.Checks, ", ")))
+	i := slices.IndexFunc(item.Versions, func(v wire.ModuleVersion) bool { return v.Version == in.Version })
+	if i < 0 {
+		return nil, failure(http.StatusNotFound, fmt.Sprintf("the module %s has no version %q", in.Name, in.Version))
+	}
+	if keeps := item.Versions[i].Keeps; len(keeps) > 0 {
+		return nil, failure(http.StatusConflict, fmt.Sprintf("%s %s cannot be deleted: %s", in.Name, in.Version, strings.Join(keeps, "; ")))
 	}
 	if err := s.Stored.DeleteModule(ctx, in.Name, in.Version); err != nil {
 		if isConflict(err) {
-			return nil, failure(http.StatusConflict, fmt.Sprintf("%s %s is the active version; activate another one first", in.Name, in.Version))
+			return nil, failure(http.StatusConflict, fmt.Sprintf("%s %s came into use a moment ago: %v", in.Name, in.Version, err))
 		}
 		return nil, fmt.Errorf("delete %s %s: %w", in.Name, in.Version, err)
 	}
@@ -380,6 +348,10 @@ func (s *server) download(ctx context.Context, in *byVersion) (*downloadOutput, 
 	if err != nil {
 		return nil, fmt.Errorf("read the file of %s %s: %w", in.Name, in.Version, err)
 	}
-	name := mime.FormatMediaType("attachment", map[string]string{"filename": m.Name + "-" + m.Version + ".wasm"})
-	return &downloadOutput{ContentType: "application/wasm", Disposition: name, Body: file}, nil
+	kind, ending := "application/wasm", ".wasm"
+	if m.Kind == core.ScriptModule {
+		kind, ending = "text/javascript; charset=utf-8", ".js"
+	}
+	name := mime.FormatMediaType("attachment", map[string]string{"filename": m.Name + "-" + m.Version + ending})
+	return &downloadOutput{ContentType: kind, Disposition: name, Body: file}, nil
 }

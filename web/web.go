@@ -35,6 +35,10 @@ type Deps struct {
 	Trace    store.Trace
 	Sessions store.Sessions
 	Stored   store.Modules // uploaded files
+	Releases store.Releases
+	Values   store.Values
+
+	Recordings store.Recordings
 
 	Firings    Firings
 	Deliveries Deliveries
@@ -93,13 +97,18 @@ type Rules interface {
 	States(rule string) []wire.RuleState
 }
 
-// Modules looks at Wasm files.
+// Modules looks at modules and runs them.
 type Modules interface {
 	// Inspect runs nothing but the file's own description, in the sandbox. The
 	// error is for the person who uploaded it.
 	Inspect(ctx context.Context, file []byte) (core.Manifest, error)
 	// Test runs a module once. The error is for the person who asked.
 	Test(ctx context.Context, m core.Module, file []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error)
+	// State is how a stored version does.
+	State(name, version string) wire.ModuleState
+	// Trials are what the canary of a module and its active version came to
+	// since the canary began.
+	Trials(name string) (canary, active core.Trial)
 }
 
 // Engine runs assignments.

@@ -60,7 +60,7 @@ func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) an
 	in.hub = live.New(live.Deps{Log: db, Catalog: db, Ledger: db, History: db, Trace: db}, live.Options{Tick: 5 * time.Millisecond, Sessions: 100 * time.Millisecond})
 	log := slog.New(slog.NewTextHandler(in.log, nil))
 	handler, err := web.New(web.Deps{
-		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: db, Firings: db, Deliveries: db,
+		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: db, Releases: db, Values: db, Recordings: db, Firings: db, Deliveries: db,
 		Saver: plan.NewService(plan.New(pings{}, plan.Options{}), db, ruleProblems),
 		Rules: fakeRules{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
 		Collectors: func() []core.CollectorInfo { return []core.CollectorInfo{pingInfo()} },
@@ -108,7 +108,7 @@ func (pings) Info(use string) (core.CollectorInfo, error) {
 	return pingInfo(), nil
 }
 
-func (pings) Prepare(string, map[string]any) (plan.Collector, error) { return pings{}, nil }
+func (pings) Prepare(string, string, map[string]any) (plan.Collector, error) { return pings{}, nil }
 
 func (pings) Collect(context.Context, core.RunContext) core.Result {
 	return core.Result{Samples: core.Samples{"ms": 1.0}}
@@ -176,6 +176,17 @@ func (fakeModules) Inspect(_ context.Context, file []byte) (core.Manifest, error
 
 func (fakeModules) Test(_ context.Context, m core.Module, _ []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error) {
 	return wire.TestReport{Summary: m.Name + " on " + rc.System.ID, Wall: t.Timeout}, nil
+}
+
+func (fakeModules) State(_, version string) wire.ModuleState {
+	if version == "3.0" {
+		return wire.ModuleState{Error: "the file is damaged"}
+	}
+	return wire.ModuleState{Loaded: true, Stats: wire.ModuleStats{Runs: 7}}
+}
+
+func (fakeModules) Trials(string) (canary, active core.Trial) {
+	return core.Trial{Runs: 3, Errors: 1}, core.Trial{Runs: 9}
 }
 
 // reply is what an answer said besides its body.

@@ -146,8 +146,19 @@ func (d engineDesk) Stats() wire.EngineStats {
 	}
 }
 
-// moduleDesk is web.Modules over the host.
-type moduleDesk struct{ host *wasm.Host }
+// moduleDesk is web.Modules over the host and what is loaded.
+type moduleDesk struct {
+	host       *wasm.Host
+	collectors *collectors
+}
+
+// State implements web.Modules.
+func (d moduleDesk) State(name, version string) wire.ModuleState {
+	return d.collectors.report(name, version)
+}
+
+// Trials implements web.Modules.
+func (d moduleDesk) Trials(name string) (canary, active core.Trial) { return d.collectors.trials(name) }
 
 // Inspect implements web.Modules.
 func (d moduleDesk) Inspect(ctx context.Context, file []byte) (core.Manifest, error) {

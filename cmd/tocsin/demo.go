@@ -68,14 +68,22 @@ func (a *app) putModule(ctx context.Context, file []byte) error {
 	}
 	grant := m.Wants
 	grant.HTTP, grant.Private = []string{"http://127.0.0.1:*"}, true
-	module := core.Module{
-		Name: m.Name, Version: m.Version, Digest: digest(file), Size: int64(len(file)), Manifest: m, Grant: grant,
-		Active: true, Created: time.Now(), By: "demo",
-	}
-	err = a.shelf.PutModule(ctx, module, file)
+	stored, err := a.shelf.PutModule(ctx, core.Module{
+		Name: m.Name, Version: m.Version, Kind: core.WasmModule, Digest: digest(file), Size: int64(len(file)), Manifest: m, Created: time.Now(), By: "demo",
+	}, file)
 	if errors.Is(err, store.ErrConflict) {
 		a.log.WarnContext(ctx, "keep the stored module", slog.String("module", m.Name), slog.String("version", m.Version))
 		return nil
 	}
-	return err
+	if err != nil || !stored.Granted.IsZero() {
+		return err // what a person has reviewed stays as it is
+	}
+	if err := a.shelf.GrantModule(ctx, m.Name, m.Version, grant, "demo", time.Now()); err != nil {
+		return err
+	}
+	r, err := a.shelf.Release(ctx, m.Name)
+	if err != nil {
+		return err
+	}
+	return a.shelf.PutRelease(ctx, r.Activate(m.Version, core.ReleaseEdit{By: "demo", At: time.Now().UTC()}))
 }

@@ -28,8 +28,8 @@ type offline struct{ builtin *collect.Registry }
 
 // Info implements plan.Collectors.
 func (o offline) Info(use string) (core.CollectorInfo, error) {
-	if name, ok := strings.CutPrefix(use, modulePrefix); ok {
-		if err := core.CheckName(name); err != nil {
+	if u, ok := core.ParseModuleUse(use); ok {
+		if err := core.CheckName(u.Name); err != nil {
 			return core.CollectorInfo{}, fmt.Errorf("%s: %w", use, err)
 		}
 		return core.CollectorInfo{Name: use, Schema: json.RawMessage(`{"type": "object"}`)}, nil
@@ -38,8 +38,8 @@ func (o offline) Info(use string) (core.CollectorInfo, error) {
 }
 
 // Prepare implements plan.Collectors.
-func (o offline) Prepare(use string, config map[string]any) (plan.Collector, error) {
-	if strings.HasPrefix(use, modulePrefix) {
+func (o offline) Prepare(use, _ string, config map[string]any) (plan.Collector, error) {
+	if _, ok := core.ParseModuleUse(use); ok {
 		return absent(use), nil
 	}
 	return o.builtin.Prepare(use, config)
@@ -115,7 +115,7 @@ func unknowable(c core.Check, problems core.Problems) core.Problems {
 	return slices.DeleteFunc(problems, func(p core.Problem) bool {
 		for i, step := range c.Collect {
 			path := fmt.Sprintf("collect[%d].", i)
-			if strings.HasPrefix(step.Use, modulePrefix) && p.Code == "unknown_name" &&
+			if _, module := core.ParseModuleUse(step.Use); module && p.Code == "unknown_name" &&
 				(strings.HasPrefix(p.Path, path+"assert") || strings.HasPrefix(p.Path, path+"warn")) {
 				return true
 			}
@@ -128,7 +128,7 @@ func unknowable(c core.Check, problems core.Problems) core.Problems {
 func withoutUnknowable(c core.Check) core.Check {
 	c.Collect = slices.Clone(c.Collect)
 	for i, step := range c.Collect {
-		if strings.HasPrefix(step.Use, modulePrefix) {
+		if _, module := core.ParseModuleUse(step.Use); module {
 			c.Collect[i].Assert, c.Collect[i].Warn = nil, nil
 		}
 	}

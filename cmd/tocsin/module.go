@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -30,9 +28,10 @@ const compileCommand = "compile-module"
 func newModule(s streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "module", Short: "Look at, try and upload WebAssembly modules", Args: cobra.NoArgs}
 	cmd.RunE = func(*cobra.Command, []string) error {
-		return usageError{fmt.Errorf("module: write inspect, run, push or list")}
+		return usageError{fmt.Errorf("module: write inspect, run, push, list, show, grant, activate, alias, canary, rollback or delete")}
 	}
-	cmd.AddCommand(newModuleInspect(s), newModuleRun(s), newModulePush(s), newModuleList(s))
+	cmd.AddCommand(newModuleInspect(s), newModuleRun(s))
+	cmd.AddCommand(releaseCommands(s)...)
 	return cmd
 }
 
@@ -240,12 +239,12 @@ func (o one) Info(use string) (core.CollectorInfo, error) {
 }
 
 // Prepare implements plan.Collectors.
-func (one) Prepare(use string, _ map[string]any) (plan.Collector, error) { return absent(use), nil }
+func (one) Prepare(use, _ string, _ map[string]any) (plan.Collector, error) { return absent(use), nil }
 
 // checkConfig holds a configuration to what a module says of it, as saving a
 // check does.
 func checkConfig(m core.Manifest, config json.RawMessage) error {
-	step := core.Collect{Use: modulePrefix + m.Name}
+	step := core.Collect{Use: core.WasmPrefix + m.Name}
 	if err := json.Unmarshal(config, &step.With); err != nil {
 		return usageError{fmt.Errorf("--input must be a JSON object: %w", err)}
 	}
@@ -260,67 +259,4 @@ func checkConfig(m core.Manifest, config json.RawMessage) error {
 		return usageError{fmt.Errorf("--input: %w", problems)}
 	}
 	return nil
-}
-
-func newModulePush(s streams) *cobra.Command {
-	var f serverFlags
-	cmd := &cobra.Command{
-		Use:   "push FILE",
-		Short: "Upload a module to a server",
-		Long: `Uploads a module. It runs when a person has reviewed what it wants to reach and
-activated it, on the Collectors page.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			file, err := readModule(args[0], s.in)
-			if err != nil {
-				return err
-			}
-			c, err := f.client()
-			if err != nil {
-				return err
-			}
-			var review wire.ModuleReview
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/v1/modules", "application/wasm", bytes.NewReader(file), &review); err != nil {
-				return err
-			}
-			m := review.Manifest
-			if review.Active != nil && review.Active.Version == m.Version {
-				fmt.Fprintf(s.out, "%s %s is active already\n", m.Name, m.Version)
-				return nil
-			}
-			fmt.Fprintf(s.out, "%s %s uploaded; review what it wants and activate it on the Collectors page: %s/collectors/%s\n", m.Name, m.Version, c.base, m.Name)
-			return nil
-		},
-	}
-	f.add(cmd)
-	return cmd
-}
-
-func newModuleList(s streams) *cobra.Command {
-	var f serverFlags
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the modules of a server",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.client()
-			if err != nil {
-				return err
-			}
-			var page wire.Page[wire.ModuleItem]
-			if err := c.do(cmd.Context(), http.MethodGet, "/api/v1/modules", "", nil, &page); err != nil {
-				return err
-			}
-			table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "NAME\tVERSION\tACTIVE\tCHECKS\tSYSTEMS")
-			for _, item := range page.Items {
-				for _, m := range item.Versions {
-					fmt.Fprintf(table, "%s\t%s\t%t\t%d\t%d\n", m.Name, m.Version, m.Active, len(item.Checks), item.Systems)
-				}
-			}
-			return table.Flush()
-		},
-	}
-	f.add(cmd)
-	return cmd
 }

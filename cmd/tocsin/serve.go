@@ -134,6 +134,7 @@ type app struct {
 	db         *sqlite.Store
 	host       *wasm.Host
 	engine     *engine.Engine
+	collectors *collectors
 	syncer     *syncer
 	runner     *rules.Runner
 	deliveries *rules.Deliveries
@@ -186,7 +187,7 @@ func assemble(ctx context.Context, db *sqlite.Store, f serveFlags, public *url.U
 	if a.host, err = newHost(filepath.Join(f.data, "wasm-cache"), nets, log); err != nil { //nolint:contextcheck // it waits for nothing
 		return nil, err
 	}
-	known := &collectors{builtin: collect.Builtin(nets.trusted.DialContext), host: a.host, store: db, log: log}
+	known := newCollectors(collect.Builtin(nets.trusted.DialContext), a.host, db, log)
 	if err := known.reload(ctx); err != nil {
 		return nil, err
 	}
@@ -204,6 +205,8 @@ func assemble(ctx context.Context, db *sqlite.Store, f serveFlags, public *url.U
 		}
 		a.syncer.moved()
 	}}
+	known.hold = a.shelf.PutRelease
+	a.collectors = known
 	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Secret: vault.Value, Mask: vault.Mask})
 	a.runner = rules.NewRunner(rules.Store{Log: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Sender: a.deliveries})
 	a.retention = retention{history: db, log: log, runs: f.keep.runs, transitions: f.keep.transitions, decisions: f.keep.decisions}
@@ -237,11 +240,11 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 		},
 	}, live.Options{Build: ui.Build(), Origins: o.Origins})
 	d := web.Deps{
-		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: a.shelf,
+		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: a.shelf, Releases: a.shelf, Values: db, Recordings: db,
 		Firings: db, Deliveries: db,
 		Saver:       a.service,
 		Rules:       ruleDesk{compiler, a.runner, planner},
-		Modules:     moduleDesk{a.host},
+		Modules:     moduleDesk{a.host, known},
 		Engine:      engineDesk{a.engine},
 		Hub:         a.hub,
 		Logger:      a.log,
@@ -305,6 +308,7 @@ func reachable(addr net.Addr) string {
 func (a *app) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.engine.Run(ctx) })
+	group.Go(func() error { return a.collectors.Run(ctx) })
 	group.Go(func() error { return a.syncer.Run(ctx) })
 	group.Go(func() error { return a.runner.Run(ctx) })
 	group.Go(func() error { return a.deliveries.Run(ctx) })

@@ -353,7 +353,11 @@ func TestModulePush(t *testing.T) {
 	const heading = "NAME         VERSION  ACTIVE  CHECKS  SYSTEMS\n"
 	at("module", "list").wants(t, "list of none", 0, strings.ReplaceAll(heading, "       ", ""), "")
 	path, _ := queueDepth(t)
-	at("module", "push", path).wants(t, "push", 0, "queue-depth 1.0.0 uploaded; review what it wants and activate it on the Collectors page: "+server.URL+"/collectors/queue-depth\n", "")
+	at("module", "push", path).wants(t, "push", 0, `queue-depth 1.0.0 wants to reach (nothing is granted yet):
+  + http http://*:*
+  + http https://*:*
+  + private true
+`+"queue-depth 1.0.0 uploaded; review what it wants and activate it on the Collectors page: "+server.URL+"/collectors/queue-depth\n", "")
 	const listed = heading + "queue-depth  1.0.0    false   0       0\n"
 	at("module", "list").wants(t, "list", 0, listed, "")
 

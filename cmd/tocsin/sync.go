@@ -95,7 +95,18 @@ func (s *syncer) once(ctx context.Context) (int64, error) {
 	for id, standing := range standings {
 		last[id] = standing.LastAt
 	}
+	var uses []string
+	for _, c := range checks {
+		for _, step := range c.Collect {
+			uses = append(uses, step.Use)
+		}
+	}
+	if err := s.collectors.use(ctx, "checks", uses); err != nil {
+		return 0, err
+	}
+	known := s.collectors.current()
 	s.engine.Sync(s.planner.Tasks(checks, systems), last)
+	s.collectors.sweep(ctx, known)
 	return version, nil
 }
 

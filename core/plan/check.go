@@ -187,6 +187,7 @@ func (p *Planner) step(c core.Check, collect core.Collect, i int) (*step, core.P
 	if err := core.CheckName(s.ID); err != nil && collect.ID != "" {
 		problems = append(problems, core.Problem{Path: s.path + ".id", Code: "name", Message: err.Error()})
 	}
+	problems = append(problems, sampling(collect, s.path)...)
 	var err error
 	if collect.Use == "" {
 		err = errors.New("use is missing: name a collector, for example http")
@@ -206,10 +207,26 @@ func (p *Planner) step(c core.Check, collect core.Collect, i int) (*step, core.P
 	return s, append(problems, p.with(c, s)...)
 }
 
-// stepName is the id of a step that has none: the name of its collector.
+// sampling checks of which runs a step keeps recordings.
+func sampling(c core.Collect, path string) core.Problems {
+	_, module := core.ParseModuleUse(c.Use)
+	switch c.Sampling {
+	case "":
+		return nil
+	case core.SampleFailures, core.SampleAll, core.SampleNone:
+		if module {
+			return nil
+		}
+		return core.Problems{{Path: path + ".sampling", Code: "sampling", Message: fmt.Sprintf("%s cannot be recorded: only modules and scripts can", c.Use), Fix: "remove it"}}
+	}
+	return core.Problems{{Path: path + ".sampling", Code: "sampling", Message: fmt.Sprintf("%q is not a sampling", c.Sampling), Fix: "write failures, all or none"}}
+}
+
+// stepName is the id of a step that has none: the name of its collector,
+// without what pins it.
 func stepName(use string) string {
-	if _, module, ok := strings.Cut(use, ":"); ok {
-		return module
+	if module, ok := core.ParseModuleUse(use); ok {
+		return module.Name
 	}
 	return use
 }
@@ -504,7 +521,7 @@ func (p *Planner) try(c *checkPlan, s *step, a assigned, name bool) core.Problem
 	if len(value.Secrets()) > 0 {
 		return nil // the collector wants the values, and those are for runs alone
 	}
-	if _, err := p.collectors.Prepare(s.Use, config); err != nil {
+	if _, err := p.collectors.Prepare(s.Use, a.ID, config); err != nil {
 		return problem(err.Error())
 	}
 	return nil

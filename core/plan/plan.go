@@ -26,9 +26,10 @@ type Collectors interface {
 	// Info describes the collector called use: "http", "wasm:NAME". The text
 	// of the error says what to do.
 	Info(use string) (core.CollectorInfo, error)
-	// Prepare makes a collector of its configuration. The configuration is
-	// the caller's no more.
-	Prepare(use string, config map[string]any) (Collector, error)
+	// Prepare makes a collector of its configuration, for one Assignment: it
+	// may be another version of a module there. The configuration is the
+	// caller's no more.
+	Prepare(use, assignment string, config map[string]any) (Collector, error)
 }
 
 // Collector gathers one Result. It may be called again and again, also while
@@ -46,10 +47,10 @@ type Options struct {
 	// Mask hides the values of secrets in a text. Everything textual of a run
 	// passes through it. Default: texts stay as they are.
 	Mask func(text string) string
-	// Revision says in which edition a collector is there, for example the
-	// digest of a module: when it changes, tasks that use it are prepared
-	// anew. Default: always the same.
-	Revision func(use string) string
+	// Revision says in which edition a collector is there for an Assignment,
+	// for example the digest of a module: when it changes, the task is
+	// prepared anew. Default: always the same.
+	Revision func(use, assignment string) string
 }
 
 // Planner checks and expands Checks. It is safe for concurrent use.
@@ -72,7 +73,7 @@ func New(collectors Collectors, o Options) *Planner {
 		o.Mask = func(text string) string { return text }
 	}
 	if o.Revision == nil {
-		o.Revision = func(string) string { return "" }
+		o.Revision = func(string, string) string { return "" }
 	}
 	return &Planner{collectors: collectors, o: o, selects: mustScope(selectEnv{}), configures: mustScope(configEnv{}), schemas: map[string]*schema{}}
 }

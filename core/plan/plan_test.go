@@ -58,7 +58,7 @@ func (c moduleCollector) Collect(ctx context.Context, _ core.RunContext) core.Re
 	return c.collect(ctx, c.config)
 }
 
-func (k *known) Prepare(use string, config map[string]any) (plan.Collector, error) {
+func (k *known) Prepare(use, _ string, config map[string]any) (plan.Collector, error) {
 	name, ok := strings.CutPrefix(use, "wasm:")
 	if !ok {
 		return k.builtin.Prepare(use, config)
@@ -343,7 +343,7 @@ func TestExpand(t *testing.T) {
 func TestRevisions(t *testing.T) {
 	t.Parallel()
 	edition := "1"
-	p := plan.New(collectors(), plan.Options{Revision: func(string) string { return edition }})
+	p := plan.New(collectors(), plan.Options{Revision: func(string, string) string { return edition }})
 	c := httpCheck("http://127.0.0.1/")
 	c.Systems = core.Selector{Names: []string{"web-1", "db"}}
 	all := systems()

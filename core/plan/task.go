@@ -32,7 +32,7 @@ func (p *Planner) Tasks(checks []core.Check, systems []core.System) []engine.Tas
 			continue
 		}
 		compiled, _ := p.compile(c) // a step with a problem says so when it runs
-		revision := p.revision(c)
+		revision := revision(c)
 		for _, a := range all {
 			if a.Enabled {
 				out = append(out, p.task(compiled, a, revision))
@@ -42,20 +42,17 @@ func (p *Planner) Tasks(checks []core.Check, systems []core.System) []engine.Tas
 	return out
 }
 
-// revision is a hash of what a check is and what its collectors are.
-func (p *Planner) revision(c core.Check) []byte {
+// revision is a hash of what a check is.
+func revision(c core.Check) []byte {
 	h := sha256.New()
 	if err := json.NewEncoder(h).Encode(c); err != nil {
 		fmt.Fprintf(h, "%v", err) // what came out of JSON goes back into it
-	}
-	for _, s := range c.Collect {
-		fmt.Fprintf(h, "%s=%s\n", s.Use, p.o.Revision(s.Use))
 	}
 	return h.Sum(nil)
 }
 
 func (p *Planner) task(c *checkPlan, a assigned, revision []byte) engine.Task {
-	t := &task{planner: p, plan: c, env: c.env(a), steps: make([]prepared, len(c.steps))}
+	t := &task{planner: p, plan: c, id: a.ID, env: c.env(a), steps: make([]prepared, len(c.steps))}
 	t.rc = core.RunContext{
 		Check:  core.CheckRef{ID: c.check.ID, Name: c.check.Label(), IntervalSeconds: t.env.Check.IntervalSeconds},
 		System: a.system.Ref(),
@@ -70,6 +67,9 @@ func (p *Planner) task(c *checkPlan, a assigned, revision []byte) engine.Task {
 	}
 	h := sha256.New()
 	h.Write(revision)
+	for _, s := range c.steps { // what the collectors are
+		fmt.Fprintf(h, "%s=%s\n", s.Use, p.o.Revision(s.Use, a.ID))
+	}
 	if err := json.NewEncoder(h).Encode(struct {
 		System  core.SystemRef `json:"system"`
 		Groups  []string       `json:"groups"`
@@ -104,6 +104,7 @@ func hostOf(config map[string]any) string {
 type task struct {
 	planner *Planner
 	plan    *checkPlan
+	id      string // of the Assignment
 	env     *configEnv
 	rc      core.RunContext
 	steps   []prepared
@@ -153,6 +154,24 @@ func (t *task) run(ctx context.Context, run *core.Run) {
 		wg.Wait()
 	}
 	verdict(run, results)
+	t.sample(run)
+}
+
+// sample drops the recordings that the steps do not ask to keep. The steps
+// of run are in the order of those of t.
+func (t *task) sample(run *core.Run) {
+	for i := range run.Steps {
+		rec := run.Steps[i].Recording
+		if rec == nil {
+			continue
+		}
+		how := t.steps[i].Sampling
+		if rec.Cut || how == core.SampleNone || how != core.SampleAll && run.Outcome == core.Pass {
+			run.Steps[i].Recording = nil
+			continue
+		}
+		t.planner.maskRecording(rec)
+	}
 }
 
 // outcome is what became of one step.
@@ -245,7 +264,7 @@ func (s *prepared) prepare() (Collector, core.Why) {
 	if !ok {
 		return nil, core.Because("config", "the configuration is not a mapping")
 	}
-	c, err := s.owner.planner.collectors.Prepare(s.Use, config)
+	c, err := s.owner.planner.collectors.Prepare(s.Use, s.owner.id, config)
 	if err != nil {
 		return nil, core.Because("config", "{error}", "error", err.Error())
 	}
@@ -289,6 +308,7 @@ func (p *Planner) resolve(v any) (any, error) {
 func (s *prepared) judge(r core.Result) outcome {
 	out := outcome{StepResult: core.StepResult{
 		ID: s.ID, Use: s.Use, Outcome: r.Outcome, Why: r.Why, Summary: r.Summary, Phases: r.Phases, Logs: r.Logs, Usage: r.Usage,
+		Module: r.Module, Recording: r.Recording,
 	}, latency: r.Latency, samples: r.Samples}
 	answered := r.Outcome <= core.Warn || r.Outcome == core.Fail && len(r.Samples)+len(r.Facts) > 0
 	if r.Outcome == core.Fail && r.Why.Code == core.CodeImplied && s.speaksOf(r.Why.Args["sample"]) {
@@ -375,6 +395,22 @@ func (p *Planner) mask(o *outcome) {
 		for i := range o.Usage.Calls {
 			o.Usage.Calls[i].Detail = hide(o.Usage.Calls[i].Detail)
 		}
+	}
+}
+
+// maskRecording hides the values of secrets in a recording that is kept. The
+// sandbox gives handles of them to modules; this is for what a target echoes.
+func (p *Planner) maskRecording(rec *core.Recording) {
+	hide := func(b []byte) []byte {
+		text := string(b)
+		if hidden := p.o.Mask(text); hidden != text {
+			return []byte(hidden)
+		}
+		return b
+	}
+	rec.Request, rec.Output = hide(rec.Request), hide(rec.Output)
+	for i := range rec.Calls {
+		rec.Calls[i].Input, rec.Calls[i].Answer = hide(rec.Calls[i].Input), hide(rec.Calls[i].Answer)
 	}
 }
 

@@ -27,7 +27,9 @@ type Ledger interface {
 	// Record stores runs, in order, gives each its ID, moves standings and
 	// roll-ups with a [core.Board] and appends the Transitions, all in one
 	// transaction: either every run of the batch is stored or none. A run of
-	// an Assignment that no longer exists is dropped and keeps ID 0.
+	// an Assignment that no longer exists is dropped and keeps ID 0. The
+	// Recording of a step is stored with its run and the step says so in
+	// Replay; one that is too large is left out.
 	Record(ctx context.Context, runs []*core.Run) error
 	// Expire makes stale those of the assignments that have been silent for
 	// longer than they promise; see [core.Board.Expire].
@@ -229,17 +231,55 @@ type Queue interface {
 
 // Modules keeps uploaded modules.
 type Modules interface {
-	// PutModule stores a version with its file. The same name and version with
-	// another digest is ErrConflict. Active makes it the one in use.
-	PutModule(ctx context.Context, m core.Module, file []byte) error
+	// PutModule stores a version with its file, and gives it the next Number
+	// of its name. The very same again changes nothing; the answer is what is
+	// stored. The same name and version with another digest is ErrConflict,
+	// and so is a name whose other versions are of another kind.
+	PutModule(ctx context.Context, m core.Module, file []byte) (core.Module, error)
 	// Modules lists every version, by name, newest first.
 	Modules(ctx context.Context) ([]core.Module, error)
 	// ModuleFile by digest, or ErrNotFound.
 	ModuleFile(ctx context.Context, digest string) ([]byte, error)
-	// Activate makes a version the one in use, with a grant.
-	Activate(ctx context.Context, name, version string, grant core.Grant) error
-	// DeleteModule removes a version that is not active, or the only one.
+	// GrantModule notes what a version was granted, by whom and when.
+	GrantModule(ctx context.Context, name, version string, grant core.Grant, by string, now time.Time) error
+	// DeleteModule removes a version that its Release does not need, or the
+	// only one, with everything that is kept of the name. ErrConflict says
+	// what needs it.
 	DeleteModule(ctx context.Context, name, version string) error
+}
+
+// Releases keeps which versions the names of modules mean. A name has one as
+// long as it has a version.
+type Releases interface {
+	// Releases of all names, in order of name.
+	Releases(ctx context.Context) ([]core.Release, error)
+	// Release of a name, or ErrNotFound.
+	Release(ctx context.Context, name string) (core.Release, error)
+	// PutRelease stores a changed Release whose Revision is the one that was
+	// read, and counts it up. ErrConflict when somebody else was faster,
+	// ErrNotFound when it names a version that is not stored.
+	PutRelease(ctx context.Context, r core.Release) error
+}
+
+// Values keeps what modules remember between runs. A scope is the name of a
+// module, or that, "/" and the id of an assignment. Values of an assignment go
+// with it, those of a module with its last version.
+type Values interface {
+	Value(ctx context.Context, scope, key string) (value string, found bool, err error)
+	// SetValue stores a value, or forgets it when value is nil. Nothing is
+	// changed and ok is false when the keys and values of the scope would take
+	// more than most bytes. It returns how much they take. An assignment that
+	// does not exist is ErrNotFound.
+	SetValue(ctx context.Context, scope, key string, value *string, most int64) (used int64, ok bool, err error)
+	// ValuesSize is what each module keeps in all scopes, in bytes.
+	ValuesSize(ctx context.Context) (map[string]int64, error)
+}
+
+// Recordings answers with what Ledger.Record stored of a run to repeat it.
+type Recordings interface {
+	// Recording of a step of a run, or ErrNotFound. A backend keeps a bounded
+	// number for each assignment, the newest; they go with their run at last.
+	Recording(ctx context.Context, run int64, step string) (core.Recording, error)
 }
 
 // Session is one browser or tool that was let in.

@@ -49,6 +49,7 @@ type ModuleItem struct {
 	Canary   *ModuleCanary        `json:"canary,omitempty"`
 	Changes  []core.ReleaseChange `json:"changes" doc:"activations, rollbacks, aliases and canaries, newest first, at most 50"`
 	Checks   []string             `json:"checks" doc:"checks that use it, with a pin or without"`
+	Rules    []string             `json:"rules" doc:"rules with a step that it carries out"`
 	Systems  int                  `json:"systems" doc:"systems it runs for"`
 	Values   int64                `json:"values_bytes" doc:"what it keeps between runs, in all scopes"`
 	Error    string               `json:"error,omitempty" doc:"why a version that is in use cannot run"`
@@ -57,14 +58,19 @@ type ModuleItem struct {
 // ModuleVersion is one version of a module with what is known of its use.
 type ModuleVersion struct {
 	core.Module
-	Error       string        `json:"error,omitempty" doc:"why it cannot run; it is tried again"`
-	Loaded      bool          `json:"loaded" doc:"it is ready to run; versions that nothing uses are not"`
+	ModuleState
 	Aliases     []string      `json:"aliases" doc:"those that mean it, stable too"`
 	Pinned      []string      `json:"pinned" doc:"checks that pin it by version, number or alias"`
 	Assignments int           `json:"assignments" doc:"that run it now"`
 	Keeps       []string      `json:"keeps" doc:"why it cannot be deleted, a sentence each; empty: it can"`
 	Changes     []GrantChange `json:"changes" doc:"what it wants against what the active version is granted; of the active version against its own grant"`
-	Stats       ModuleStats   `json:"stats"`
+}
+
+// ModuleState is how a version does.
+type ModuleState struct {
+	Error  string      `json:"error,omitempty" doc:"why it cannot run; it is tried again"`
+	Loaded bool        `json:"loaded" doc:"it is ready to run; versions that nothing uses are not"`
+	Stats  ModuleStats `json:"stats"`
 }
 
 // ModuleStats is what the runs of one version came to since the server

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/tocsin-io/tocsin/core"
@@ -109,6 +108,9 @@ func (t *tx) removeAssignments(c core.Change) error {
 	for _, d := range gone {
 		if _, watched := l.board.Assignment(d.id); watched || d.removed {
 			continue
+		}
+		if _, err := t.exec("drop_values_of_assignment", d.id); err != nil {
+			return fmt.Errorf("delete what modules keep for %s: %w", d.id, err)
 		}
 		if _, err := t.exec("remove_assignment", d.key); err != nil {
 			return fmt.Errorf("remove assignment %s: %w", d.id, err)
@@ -217,115 +219,4 @@ func list[T any](values []T) string {
 		return "[]"
 	}
 	return string(text)
-}
-
-// PutModule implements [store.Modules].
-func (s *Store) PutModule(ctx context.Context, m core.Module, file []byte) error {
-	return s.write(ctx, fmt.Sprintf("put module %s %s", m.Name, m.Version), func(t *tx) error {
-		old, err := t.module(m.Name, m.Version)
-		switch {
-		case err == nil && old.Digest != m.Digest:
-			return fmt.Errorf("it is stored with another digest (%s): %w", old.Digest, store.ErrConflict)
-		case err != nil && !errors.Is(err, store.ErrNotFound):
-			return err
-		}
-		if _, err := t.exec("put_module_file", m.Digest, file); err != nil {
-			return err
-		}
-		return t.putModule(m)
-	}, nil)
-}
-
-// putModule writes m, as the only active version of its name when it is
-// active.
-func (t *tx) putModule(m core.Module) error {
-	if m.Active {
-		if _, err := t.exec("rest_modules", m.Name); err != nil {
-			return err
-		}
-	}
-	body, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	_, err = t.exec("put_module", m.Name, m.Version, m.Digest, m.Active, nanos(m.Created), string(body))
-	return err
-}
-
-func (t *tx) module(name, version string) (core.Module, error) {
-	var m core.Module
-	var body []byte
-	var active bool
-	if err := t.row("module", []any{name, version}, &active, &body); err != nil {
-		return m, missing(err)
-	}
-	err := json.Unmarshal(body, &m)
-	m.Active = active
-	return m, err
-}
-
-// Modules implements [store.Modules].
-func (s *Store) Modules(ctx context.Context) ([]core.Module, error) {
-	var out []core.Module
-	err := s.read(ctx, "modules", nil, func(row scan) error {
-		var m core.Module
-		var body []byte
-		var active bool
-		if err := row(&active, &body); err != nil {
-			return err
-		}
-		if err := json.Unmarshal(body, &m); err != nil {
-			return err
-		}
-		m.Active = active
-		out = append(out, m)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read modules: %w", err)
-	}
-	return out, nil
-}
-
-// ModuleFile implements [store.Modules].
-func (s *Store) ModuleFile(ctx context.Context, digest string) ([]byte, error) {
-	var file []byte
-	if err := s.readRow(ctx, "module_file", []any{digest}, &file); err != nil {
-		return nil, fmt.Errorf("read module file %s: %w", digest, missing(err))
-	}
-	return file, nil
-}
-
-// Activate implements [store.Modules].
-func (s *Store) Activate(ctx context.Context, name, version string, grant core.Grant) error {
-	return s.write(ctx, fmt.Sprintf("activate module %s %s", name, version), func(t *tx) error {
-		m, err := t.module(name, version)
-		if err != nil {
-			return err
-		}
-		m.Grant, m.Active = grant, true
-		return t.putModule(m)
-	}, nil)
-}
-
-// DeleteModule implements [store.Modules].
-func (s *Store) DeleteModule(ctx context.Context, name, version string) error {
-	return s.write(ctx, fmt.Sprintf("delete module %s %s", name, version), func(t *tx) error {
-		m, err := t.module(name, version)
-		if err != nil {
-			return err
-		}
-		var versions int
-		if err := t.row("count_module_versions", []any{name}, &versions); err != nil {
-			return err
-		}
-		if m.Active && versions > 1 {
-			return fmt.Errorf("it is in use, activate another version first: %w", store.ErrConflict)
-		}
-		if _, err := t.exec("delete_module", name, version); err != nil {
-			return err
-		}
-		_, err = t.exec("delete_module_file", m.Digest)
-		return err
-	}, nil)
 }

@@ -194,6 +194,9 @@ func (s *Store) Run(ctx context.Context, id int64) (core.Run, error) {
 	if err == nil && run.ID == 0 {
 		err = store.ErrNotFound
 	}
+	if err == nil {
+		err = s.recorded(ctx, &run)
+	}
 	if err != nil {
 		return core.Run{}, fmt.Errorf("read run %d: %w", id, err)
 	}
@@ -295,6 +298,9 @@ func (s *Store) pruneRuns(ctx context.Context, before int64, gone *int64) error 
 			}
 			n, err := t.exec("prune_runs", from, last, before)
 			*gone += n
+			if err == nil {
+				_, err = t.exec("prune_recordings", from, last)
+			}
 			from = last + 1
 			if err == nil {
 				_, err = t.exec("prune_marks", last)

@@ -266,13 +266,20 @@ func (s *Store) Record(ctx context.Context, runs []*core.Run) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	err := s.move(ctx, "record runs", func(t *tx) error {
+	recordings, err := takeRecordings(runs)
+	if err != nil {
+		return fmt.Errorf("record runs: %w", err)
+	}
+	err = s.move(ctx, "record runs", func(t *tx) error {
 		for _, run := range runs {
 			if err := t.record(run); err != nil {
 				return err
 			}
 		}
-		return s.ledger.runs.flush(t)
+		if err := s.ledger.runs.flush(t); err != nil || len(recordings) == 0 {
+			return err
+		}
+		return t.writeRecordings(recordings)
 	})
 	if err != nil {
 		for _, run := range runs {
@@ -321,15 +328,25 @@ func (t *tx) insertRun(d *desk, run *core.Run) error {
 	var bad, detail any
 	if run.Outcome != core.Pass {
 		bad = d.newestBad
-		if len(run.Steps) > 0 {
-			steps, err := json.Marshal(run.Steps)
-			if err != nil {
-				return fmt.Errorf("write its steps: %w", err)
-			}
-			detail = steps
+	}
+	if len(run.Steps) > 0 && (run.Outcome != core.Pass || replayable(run)) {
+		steps, err := json.Marshal(run.Steps)
+		if err != nil {
+			return fmt.Errorf("write its steps: %w", err)
 		}
+		detail = steps
 	}
 	return l.runs.add(t, run.ID, d.key, nanos(run.Ended), d.newest, int64(run.Outcome), bad, l.buffer[from:], detail)
+}
+
+// replayable reports whether a step of run is recorded.
+func replayable(run *core.Run) bool {
+	for i := range run.Steps {
+		if run.Steps[i].Replay {
+			return true
+		}
+	}
+	return false
 }
 
 // append gives the transitions their Seq and writes them.

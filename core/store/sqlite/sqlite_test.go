@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,6 +85,48 @@ func TestOpenRefusesANewerDatabase(t *testing.T) {
 	_, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
 	if !errors.Is(err, sqlite.ErrNewer) || !strings.Contains(err.Error(), "version 1000") {
 		t.Errorf("error is %v, want that a newer release has written version 1000", err)
+	}
+}
+
+// A database of before modules had releases keeps what was active, granted and
+// reachable by rollback of nothing.
+func TestMigrateModules(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i, name := range []string{"0001_ledger", "0002_catalog", "0003_rules", "0004_access"} {
+		text, err := os.ReadFile(filepath.Join("migrations", name+".sql"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(t, dir, fmt.Sprintf("%s; PRAGMA user_version = %d", text, i+1))
+	}
+	change(t, dir, `
+		INSERT INTO module_files VALUES ('aa', x'00'), ('bb', x'01');
+		INSERT INTO modules VALUES
+			('lag', '2', 'bb', 0, 2000000000000000000, '{"name":"lag","version":"2","digest":"bb","grant":{},"created":"2033-05-18T03:33:20Z"}'),
+			('lag', '1', 'aa', 1, 1000000000000000000, '{"name":"lag","version":"1","digest":"aa","grant":{"private":true},"created":"2001-09-09T01:46:40Z"}'),
+			('idle', '1', 'aa', 0, 1000000000000000000, '{"name":"idle","version":"1","digest":"aa","grant":{},"created":"2001-09-09T01:46:40Z"}');`)
+	s := open(t, dir)
+	modules, err := s.Modules(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range modules {
+		got = append(got, fmt.Sprintf("%s %s %d %s %t %t %t", m.Name, m.Version, m.Number, m.Kind, m.Active, m.Grant.Private, m.Granted.Equal(m.Created)))
+	}
+	want := []string{"idle 1 1 wasm false false false", "lag 2 2 wasm false false false", "lag 1 1 wasm true true true"}
+	if !slices.Equal(got, want) {
+		t.Errorf("modules are %q, want %q", got, want)
+	}
+	for name, stable := range map[string]string{"lag": "1", "idle": ""} {
+		r, err := s.Release(t.Context(), name)
+		if err != nil || r.Stable != stable || r.Name != name || r.Revision != 1 {
+			t.Errorf("release of %s is %+v (%v), want stable %q", name, r, err, stable)
+		}
+		if err := s.PutRelease(t.Context(), r); err != nil {
+			t.Errorf("change the release of %s: %v", name, err)
+		}
 	}
 }
 
@@ -237,6 +280,15 @@ func TestConstraints(t *testing.T) {
 	if err := s.Commit(t.Context(), store.Turn{Cursor: 5, Firings: []core.Firing{{ID: "f", Steps: []core.Step{{Action: "log"}, {Action: "log"}}}}}); err != nil {
 		t.Fatal(err)
 	}
+	for _, version := range []string{"1", "2"} {
+		m := core.Module{Name: "lag", Version: version, Kind: core.WasmModule, Digest: "d" + version}
+		if _, err := s.PutModule(t.Context(), m, []byte("f")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.PutRelease(t.Context(), core.Release{Name: "lag"}.Activate("1", core.ReleaseEdit{})); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -259,6 +311,11 @@ func TestConstraints(t *testing.T) {
 		{"UPDATE deliveries SET firing = 'none'", "FOREIGN KEY"},
 		{"UPDATE objects SET body = 'no json'", ""},
 		{"INSERT INTO objects VALUES ('rule', 'a', 1, 'no json', 0, 0, '')", "CHECK"},
+		{"DELETE FROM modules WHERE version = '1'", "FOREIGN KEY"},
+		{"INSERT INTO release_versions VALUES ('lag', '9')", "FOREIGN KEY"},
+		{"UPDATE modules SET active = 1", "UNIQUE"},
+		{"UPDATE modules SET number = 1", "UNIQUE"},
+		{"UPDATE releases SET kind = 'plugin'", "CHECK"},
 	} {
 		_, err := db.Exec(test.statement)
 		if test.want == "" && err == nil {
@@ -410,7 +467,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	s := open(t, t.TempDir())
 	whole := map[string]bool{ // meant to read all of a small or once-read table
 		"sample_names": true, "standings": true, "rollups": true, "desks": true, "systems": true, "assignments": true, "objects": true,
-		"modules": true, "gate_states": true, "secret_names": true, "newest_run": true,
+		"modules": true, "releases": true, "values_by_module": true, "gate_states": true, "secret_names": true, "newest_run": true,
 	}
 	plans, err := s.Plans()
 	if err != nil {

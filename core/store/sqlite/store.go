@@ -50,6 +50,9 @@ type Options struct {
 	// recover are kept at least; up to a quarter more are before they are
 	// trimmed. Default 2,000.
 	KeepDecisions int
+	// KeepRecordings is how many recordings of an assignment are kept, the
+	// newest. Default 50.
+	KeepRecordings int
 }
 
 func (o Options) withDefaults() Options {
@@ -61,6 +64,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.KeepDecisions <= 0 {
 		o.KeepDecisions = 2000
+	}
+	if o.KeepRecordings <= 0 {
+		o.KeepRecordings = 50
 	}
 	return o
 }
@@ -99,8 +105,12 @@ var (
 	_ store.Trace    = (*Store)(nil)
 	_ store.Queue    = (*Store)(nil)
 	_ store.Modules  = (*Store)(nil)
+	_ store.Releases = (*Store)(nil)
+	_ store.Values   = (*Store)(nil)
 	_ store.Sessions = (*Store)(nil)
 	_ store.Secrets  = (*Store)(nil)
+
+	_ store.Recordings = (*Store)(nil)
 )
 
 // Open opens the database in dir, creating both when they do not exist, and

@@ -7,66 +7,14 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
 )
 
 func (s suite) access() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
-		"modules":           s.testModules,
 		"sessions":          s.testSessions,
 		"sessions/one link": s.testTakeLinkOnce,
 		"secrets":           s.testSecrets,
-	}
-}
-
-func (s suite) testModules(t *testing.T) {
-	b, dir := s.freshIn(t)
-	put := func(version, digest string, at int, active bool) core.Module {
-		m := core.Module{
-			Name: "lag", Version: version, Digest: digest, Size: 4, Active: active, Created: minute(at), By: "ann",
-			Manifest: core.Manifest{ABI: "tocsin/1", Name: "lag", Version: version, Offers: []string{"collector"}},
-			Grant:    core.Grant{HTTP: []string{"https://a.example:443"}},
-		}
-		must(t, "put module "+version, b.PutModule(t.Context(), m, []byte("file"+digest)))
-		return m
-	}
-	one := put("1", "aa", 1, true)
-	two := put("2", "bb", 2, false)
-	put("2", "bb", 2, false) // the same again
-	copied := put("3", "aa", 3, false)
-	list := func() []core.Module {
-		all, err := b.Modules(t.Context())
-		must(t, "modules", err)
-		return all
-	}
-	equal(t, "modules", list(), []core.Module{copied, two, one})
-	other := two
-	other.Digest = "cc"
-	wantError(t, "same version, other file", b.PutModule(t.Context(), other, []byte("x")), store.ErrConflict)
-	_, err := b.ModuleFile(t.Context(), "cc")
-	wantError(t, "file of a refused module", err, store.ErrNotFound)
-
-	must(t, "activate", b.Activate(t.Context(), "lag", "2", core.Grant{Private: true}))
-	wantError(t, "activate nothing", b.Activate(t.Context(), "lag", "9", core.Grant{}), store.ErrNotFound)
-	one.Active, two.Active, two.Grant = false, true, core.Grant{Private: true}
-	must(t, "close", b.Close())
-	b = s.reopen(t, dir)
-	equal(t, "modules", list(), []core.Module{copied, two, one})
-
-	wantError(t, "delete the one in use", b.DeleteModule(t.Context(), "lag", "2"), store.ErrConflict)
-	must(t, "delete", b.DeleteModule(t.Context(), "lag", "1"))
-	wantError(t, "delete twice", b.DeleteModule(t.Context(), "lag", "1"), store.ErrNotFound)
-	file, err := b.ModuleFile(t.Context(), "aa")
-	if err != nil || string(file) != "fileaa" {
-		t.Errorf("the file is %q (%v), want it kept: version 3 has the same", file, err)
-	}
-	must(t, "delete", b.DeleteModule(t.Context(), "lag", "3"))
-	_, err = b.ModuleFile(t.Context(), "aa")
-	wantError(t, "file of no module", err, store.ErrNotFound)
-	must(t, "delete the only one", b.DeleteModule(t.Context(), "lag", "2"))
-	if left := list(); len(left) != 0 {
-		t.Errorf("left are %v, want none", left)
 	}
 }
 

@@ -32,6 +32,9 @@ type Backend interface { //nolint:interfacebloat // the sum of the roles
 	store.Trace
 	store.Queue
 	store.Modules
+	store.Releases
+	store.Values
+	store.Recordings
 	store.Sessions
 	store.Secrets
 	// Close ends the use of the backend. A second Close does nothing.
@@ -51,7 +54,7 @@ func Run(t *testing.T, open Open) {
 	}
 	s := suite{open: open, root: t.Name()}
 	for _, group := range []map[string]func(*testing.T){
-		s.ledger(), s.catalog(), s.history(), s.journal(), s.queue(), s.access(), s.crash(),
+		s.ledger(), s.catalog(), s.history(), s.journal(), s.queue(), s.access(), s.modules(), s.crash(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

@@ -768,6 +768,8 @@ export interface ModuleItem {
 	changes: ReleaseChange[];
 	/** checks that use it, with a pin or without */
 	checks: string[];
+	/** rules with a step that it carries out */
+	rules: string[];
 	/** systems it runs for */
 	systems: number;
 	/** what it keeps between runs, in all scopes */
@@ -810,6 +812,15 @@ export interface ModuleReview {
 	changes: GrantChange[];
 }
 
+/** ModuleState is how a version does. */
+export interface ModuleState {
+	/** why it cannot run; it is tried again */
+	error?: string;
+	/** it is ready to run; versions that nothing uses are not */
+	loaded: boolean;
+	stats: ModuleStats;
+}
+
 /**
  * ModuleStats is what the runs of one version came to since the server
  * started. The percentiles are of the newest 512 runs.
@@ -832,11 +843,7 @@ export interface ModuleStats {
 }
 
 /** ModuleVersion is one version of a module with what is known of its use. */
-export interface ModuleVersion extends Module {
-	/** why it cannot run; it is tried again */
-	error?: string;
-	/** it is ready to run; versions that nothing uses are not */
-	loaded: boolean;
+export interface ModuleVersion extends Module, ModuleState {
 	/** those that mean it, stable too */
 	aliases: string[];
 	/** checks that pin it by version, number or alias */
@@ -847,7 +854,6 @@ export interface ModuleVersion extends Module {
 	keeps: string[];
 	/** what it wants against what the active version is granted; of the active version against its own grant */
 	changes: GrantChange[];
-	stats: ModuleStats;
 }
 
 /** Every Outcome, in order of its number. */
@@ -1222,7 +1228,7 @@ export interface Run {
 	latency_ns: number;
 	/** of a check with several steps the names are step.sample */
 	samples?: Samples;
-	/** detail of each collect step; of passing runs it is not kept */
+	/** detail of each collect step; of passing runs it is kept only with a recording */
 	steps?: StepResult[];
 }
 

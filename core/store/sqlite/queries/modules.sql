@@ -1,0 +1,98 @@
+-- name: put_module_file
+INSERT INTO module_files (digest, file) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING;
+
+-- name: delete_module_file
+DELETE FROM module_files WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM modules WHERE digest = ?1);
+
+-- name: module_file
+SELECT file FROM module_files WHERE digest = ?;
+
+-- name: insert_module
+INSERT INTO modules (name, version, digest, active, created, body, number) VALUES (?, ?, ?, 0, ?, ?, ?);
+
+-- name: update_module
+UPDATE modules SET body = ?3 WHERE name = ?1 AND version = ?2;
+
+-- name: activate_module
+UPDATE modules SET active = 1 WHERE name = ? AND version = ?;
+
+-- name: rest_modules
+UPDATE modules SET active = 0 WHERE name = ? AND active = 1;
+
+-- name: delete_module
+DELETE FROM modules WHERE name = ? AND version = ?;
+
+-- name: module
+SELECT active, number, body FROM modules WHERE name = ? AND version = ?;
+
+-- name: count_module_versions
+SELECT count(*) FROM modules WHERE name = ?;
+
+-- name: modules
+SELECT active, number, body FROM modules ORDER BY name, number DESC;
+
+-- The next number of a name that has a release.
+-- name: next_module_number
+UPDATE releases SET last_number = last_number + 1 WHERE name = ? RETURNING last_number;
+
+-- name: insert_release
+INSERT INTO releases (name, kind, last_number, revision, body) VALUES (?, ?, 1, 0, ?);
+
+-- name: release
+SELECT kind, revision, body FROM releases WHERE name = ?;
+
+-- name: releases
+SELECT kind, revision, body FROM releases ORDER BY name;
+
+-- name: update_release
+UPDATE releases SET revision = ?3 + 1, body = ?2 WHERE name = ?1 AND revision = ?3;
+
+-- name: delete_release
+DELETE FROM releases WHERE name = ?;
+
+-- name: drop_release_versions
+DELETE FROM release_versions WHERE name = ?;
+
+-- name: put_release_version
+INSERT INTO release_versions (name, version) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: kept_value
+SELECT value FROM kept_values WHERE module = ? AND assignment = ? AND key = ?;
+
+-- name: put_value
+INSERT INTO kept_values (module, assignment, key, value) VALUES (?, ?, ?, ?)
+ON CONFLICT (module, assignment, key) DO UPDATE SET value = excluded.value;
+
+-- name: drop_value
+DELETE FROM kept_values WHERE module = ? AND assignment = ? AND key = ?;
+
+-- What a scope holds, not counting one key.
+-- name: values_besides
+SELECT coalesce(sum(length(key) + length(value)), 0) FROM kept_values WHERE module = ? AND assignment = ? AND key <> ?;
+
+-- name: values_by_module
+SELECT module, sum(length(key) + length(value)) FROM kept_values GROUP BY module;
+
+-- name: drop_values_of_assignment
+DELETE FROM kept_values WHERE assignment = ? AND assignment <> '';
+
+-- name: drop_values_of_module
+DELETE FROM kept_values WHERE module = ?;
+
+-- name: insert_recording
+INSERT INTO recordings (run, step, assignment, body) VALUES (?, ?, ?, ?);
+
+-- All but the newest of an assignment.
+-- name: trim_recordings
+DELETE FROM recordings WHERE assignment = ?1 AND run <= (
+  SELECT run FROM recordings WHERE assignment = ?1 ORDER BY run DESC LIMIT 1 OFFSET ?2
+);
+
+-- name: recording
+SELECT body FROM recordings WHERE run = ? AND step = ?;
+
+-- name: recorded_steps
+SELECT step FROM recordings WHERE run = ?;
+
+-- name: prune_recordings
+DELETE FROM recordings WHERE run BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM runs WHERE id = recordings.run);
