@@ -378,10 +378,10 @@ func qualified(e *ast.SelectorExpr) string {
 }
 
 func array(e *ast.ArrayType) string {
-	elem := typeScript(e.Elt)
-	if elem == "number" && isIdent(e.Elt, "byte") {
-		return "string"
+	if isIdent(e.Elt, "byte") {
+		return "string" // base64
 	}
+	elem := typeScript(e.Elt)
 	if lit, ok := e.Len.(*ast.BasicLit); ok {
 		if n, err := strconv.Atoi(lit.Value); err == nil {
 			return "[" + strings.Join(slices.Repeat([]string{elem}, n), ", ") + "]"

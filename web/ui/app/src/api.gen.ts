@@ -975,8 +975,8 @@ export interface RecordedCall {
 	/** http, tcp, tls_info, dns, kv_get, kv_set, secret, reveal, clock, deadline */
 	name: string;
 	/** what the module asked */
-	input?: byte[];
-	answer?: byte[];
+	input?: string;
+	answer?: string;
 	/** of clock: nanoseconds since the run began */
 	value?: number;
 }
@@ -1004,7 +1004,7 @@ export interface Recording {
 	calls: RecordedCall[];
 	outcome: Outcome;
 	/** what the module wrote */
-	output?: byte[];
+	output?: string;
 	/** code of what ended it early: limit_fuel, trap, ... */
 	end?: string;
 	/** instructions used */
