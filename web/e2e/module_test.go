@@ -53,6 +53,15 @@ func (p *page) upload(give func()) {
 	p.until(15*time.Second, "its page is shown", `location.pathname === '/collectors/queue-depth'`)
 }
 
+// decide answers a row of the review of permissions.
+func (p *page) decide(title, answer string) {
+	p.t.Helper()
+	p.until(5*time.Second, answer+" "+title, fmt.Sprintf(`(() => {
+		const b = [...document.querySelectorAll('[aria-label=' + CSS.escape(%s) + '] button')].find(b => b.textContent.trim() === %s);
+		b?.click();
+		return !!b })()`, quote("Allow "+title), quote(answer)))
+}
+
 func queueDepth(t *testing.T) []byte {
 	t.Helper()
 	file, err := examples.QueueDepth()
@@ -77,18 +86,19 @@ func TestUpload(t *testing.T) {
 	p.shot("empty")
 
 	p.upload(func() { p.drop("queue-depth.wasm", file) })
-	p.reads(15*time.Second, "3 permissions wait for your decision")
+	p.reads(15*time.Second, "2 permissions wait for your decision")
 	p.accessible()
 	p.shot("review")
-	// Its plain http to one host, nothing over https, and private addresses.
-	for title, answer := range map[string]string{"http://*:*": "Allow", "https://*:*": "Deny", "Private and loopback addresses": "Allow"} {
-		p.until(5*time.Second, answer+" "+title, fmt.Sprintf(`(() => {
-			const b = [...document.querySelectorAll('[aria-label=' + CSS.escape(%s) + '] button')].find(b => b.textContent.trim() === %s);
-			b?.click();
-			return !!b })()`, quote("Allow "+title), quote(answer)))
-	}
+	p.decide("HTTP", "Allow")
+	p.decide("Private and loopback addresses", "Allow")
 	p.shot("decided")
-	p.field("Hosts of http://*:* to allow")
+	p.click("Grant only a part")
+	p.field("Allow only: HTTP")
+	eval[int](p, `(document.activeElement.select(), 0)`)
+	p.write("http://else.example.com:80 ftp://x")
+	p.reads(5*time.Second, "It does not ask for ftp://x")
+	p.accessible()
+	eval[int](p, `(document.activeElement.select(), 0)`)
 	p.write(url)
 	p.until(10*time.Second, "all is decided", `!document.querySelector('.co-cap.ask')`)
 	p.accessible()
@@ -114,7 +124,16 @@ func TestUpload(t *testing.T) {
 	p.write(elsewhere + "/depth")
 	p.click("Run again")
 	p.reads(30*time.Second, "is not granted")
+	p.accessible()
 	p.shot("denied")
+	// It may be, for this test alone.
+	p.click("Allow for this test")
+	p.reads(30*time.Second, "7 messages wait for 2 consumers")
+	p.reads(5*time.Second, "differs from its grant")
+	s.Do("GET", "/api/v1/modules/queue-depth", nil, &m)
+	if fmt.Sprint(m.Versions[0].Grant.HTTP) != fmt.Sprint([]string{url}) {
+		t.Errorf("after a test with another grant the stored one is %+v", m.Versions[0].Grant)
+	}
 
 	// The same file again is the same version.
 	p.visit(s.URL + "/collectors")

@@ -1,6 +1,19 @@
 import { describe, expect, test } from "vitest";
 import type { Grant } from "../src/api.gen";
-import { asks, compare, covers, dangerOf, grantedUnder, grantOf, summary } from "../src/pages/collectors/permissions";
+import {
+  amount,
+  asks,
+  begin,
+  compare,
+  covers,
+  dangerOf,
+  grantedUnder,
+  grantOf,
+  lineFor,
+  mistakes,
+  summary,
+  widened,
+} from "../src/pages/collectors/permissions";
 import { configOf, properties, valuesOf } from "../src/pages/collectors/schema";
 
 describe("patterns cover", () => {
@@ -16,29 +29,52 @@ describe("patterns cover", () => {
   ])("%s, %s: %s", (wide, narrow, want) => expect(covers(wide, narrow)).toBe(want));
 });
 
-const changes = (wants: Grant, active?: Grant) => compare(wants, active).map((p) => `${p.change} ${p.title}`);
+const changes = (wants: Grant, before?: Grant) => compare(wants, before).map((r) => `${r.kind} ${r.change}`);
+const lines = (wants: Grant, before?: Grant) => compare(wants, before).flatMap((r) => r.lines.map((l) => `${l.change} ${l.text}`));
 
-describe("against the active version", () => {
-  test("everything is new at first", () => expect(changes({ http: ["https://a.test:443"] })).toEqual(["new https://a.test:443"]));
+describe("against what was granted before", () => {
+  test("everything is new at first", () => expect(changes({ http: ["https://a.test:443"] })).toEqual(["http new"]));
   test("same, new, widened, narrowed, gone", () => {
-    const active = { http: ["https://a.test:443", "https://x.b.test:443", "https://*.c.test:443", "https://d.test:443"] };
+    const before = { http: ["https://a.test:443", "https://x.b.test:443", "https://*.c.test:443", "https://d.test:443"] };
     const wants = { http: ["https://a.test:443", "https://*.b.test:443", "https://y.c.test:443", "https://e.test:443"] };
-    expect(changes(wants, active)).toEqual([
+    expect(lines(wants, before)).toEqual([
       "same https://a.test:443",
       "widened https://*.b.test:443",
       "narrowed https://y.c.test:443",
       "new https://e.test:443",
       "gone https://d.test:443",
     ]);
+    expect(changes(wants, before)).toEqual(["http widened"]);
+    expect(changes({ http: ["https://a.test:443"] }, before)).toEqual(["http narrowed"]);
+    expect(changes({}, before)).toEqual(["http gone"]);
+    expect(changes(before, before)).toEqual(["http same"]);
   });
   test("limits", () => {
-    expect(changes({ limits: { memory_bytes: 64 << 20 } })).toEqual(["widened 64.0 MiB memory"]);
-    expect(changes({ limits: { memory_bytes: 32 << 20 } }, { limits: { memory_bytes: 64 << 20 } })).toEqual(["narrowed 32.0 MiB memory"]);
+    expect(lines({ limits: { memory_bytes: 64 << 20 } })).toEqual(["widened 64.0 MiB memory"]);
+    expect(lines({ limits: { memory_bytes: 32 << 20 } }, { limits: { memory_bytes: 64 << 20 } })).toEqual(["narrowed 32.0 MiB memory"]);
     expect(changes({ limits: { http_calls: 20 } }, {})).toEqual([]);
   });
   test("private addresses", () => {
-    expect(changes({ private: true }, {})).toEqual(["new Private and loopback addresses"]);
-    expect(changes({}, { private: true })).toEqual(["gone Private and loopback addresses"]);
+    expect(changes({ private: true }, {})).toEqual(["private new"]);
+    expect(changes({}, { private: true })).toEqual(["private gone"]);
+  });
+  test.each<[string, Grant, Grant, string]>([
+    ["tcp", { tcp: ["*.a.test:5432"] }, { tcp: ["x.a.test:5432"] }, "tcp widened"],
+    ["tcp port", { tcp: ["a.test:*"] }, { tcp: ["a.test:1"] }, "tcp widened"],
+    ["dns", { dns: ["x.a.test"] }, { dns: ["*.a.test"] }, "dns narrowed"],
+    ["a secret more", { secrets: ["one", "two"] }, { secrets: ["one"] }, "secrets widened"],
+    ["reveal", { reveal: ["one"] }, {}, "reveal new"],
+    ["kv", { kv: "module" }, { kv: "assignment" }, "kv widened"],
+    ["kv less", { kv: "assignment" }, { kv: "module" }, "kv narrowed"],
+    ["kv gone", {}, { kv: "module" }, "kv gone"],
+  ])("%s", (_, wants, before, want) => expect(changes(wants, before)).toEqual([want]));
+  test("what is new or wider says what it means", () => {
+    expect(compare({ secrets: ["token"], http: ["https://a.test:443"] }, { http: ["https://a.test:443"] })[1]?.lines[0]?.danger).toMatch(
+      /send the value of token to https:\/\/a\.test:443/,
+    );
+    expect(compare({ reveal: ["token"] }, {})[0]?.lines[0]?.danger).toMatch(/reads the value of token/);
+    expect(compare({ kv: "module" }, {})[0]?.danger).toMatch(/every other/);
+    expect(compare({ reveal: ["token"] }, { reveal: ["token"] })[0]?.lines[0]?.danger).toBeUndefined();
   });
 });
 
@@ -56,30 +92,60 @@ describe("a grant", () => {
     private: true,
     limits: { memory_bytes: 64 << 20, http_calls: 5 },
   };
+  const all = compare(wants, undefined);
+  const yes = Object.fromEntries(all.filter(asks).map((r) => [r.kind, { yes: true }]));
   test("holds only what is allowed", () => {
-    const all = compare(wants, undefined);
-    expect(grantOf(wants, all, {})).toEqual({ limits: { http_calls: 5 } });
-    const yes = Object.fromEntries(all.filter(asks).map((p) => [p.key, true]));
+    expect(grantOf(wants, all, {})).toEqual({ limits: { memory_bytes: 16 << 20, http_calls: 5 } });
     expect(grantOf(wants, all, yes)).toEqual(wants);
-    expect(grantOf(wants, all, { ...yes, "http https://b.test:443": false }).http).toEqual(["https://a.test:443"]);
+    expect(grantOf(wants, all, { ...yes, http: { yes: false } }).http).toBeUndefined();
   });
   test("can be narrower than what is asked", () => {
     const wide: Grant = { http: ["https://*.a.test:443"] };
-    const all = compare(wide, undefined);
-    const yes = { "http https://*.a.test:443": true };
-    expect(grantOf(wide, all, yes, { "http https://*.a.test:443": " https://x.a.test:443, https://y.a.test:443 " }).http).toEqual([
+    const rows = compare(wide, undefined);
+    const part = (text: string) => ({ http: { yes: true, text } });
+    expect(grantOf(wide, rows, part(" https://x.a.test:443, https://y.a.test:443 ")).http).toEqual([
       "https://x.a.test:443",
       "https://y.a.test:443",
     ]);
-    expect(grantOf(wide, all, yes, { "http https://*.a.test:443": " " }).http).toEqual(wide.http);
-    expect(compare(wide, { http: ["https://x.a.test:443"] })[0]?.change).toBe("widened");
+    expect(mistakes(wide, part("https://x.b.test:443")).http).toMatch(/does not ask for https:\/\/x\.b\.test/);
+    expect(mistakes(wide, part(" ")).http).toMatch(/at least one/);
+    expect(mistakes(wide, part("https://x.a.test:443"))).toEqual({});
     expect(grantedUnder("http://*:*", { http: ["http://127.0.0.1:80", "https://x:1"] })).toEqual(["http://127.0.0.1:80"]);
+    expect(grantOf(wants, all, { ...yes, limits: { yes: true, limits: { memory_bytes: "32 MiB" } } }).limits).toEqual({
+      memory_bytes: 32 << 20,
+      http_calls: 5,
+    });
+    expect(mistakes(wants, { limits: { limits: { memory_bytes: "128 MiB" } } }).limits).toMatch(/64\.0 MiB at most/);
+    expect(mistakes(wants, { limits: { limits: { memory_bytes: "much" } } }).limits).toMatch(/write a number/);
+  });
+  test("a pattern that was held to a part stays held", () => {
+    const wide: Grant = { http: ["https://*.a.test:443", "https://b.test:443"] };
+    const before: Grant = { http: ["https://x.a.test:443"] };
+    const rows = compare(wide, before);
+    expect(begin(wide, rows, undefined, before)).toEqual({ http: { text: "https://x.a.test:443\nhttps://b.test:443" } });
+    expect(begin(wide, rows, before, before)).toEqual({ http: { yes: true, text: "https://x.a.test:443" } });
   });
   test("keeps what was the same without a question", () => {
-    const all = compare(wants, wants);
-    expect(all.some(asks)).toBe(false);
-    expect(grantOf(wants, all, {})).toEqual(wants);
-    expect(grantOf(wants, all, { private: false }).private).toBeUndefined();
+    const same = compare(wants, wants);
+    expect(same.some(asks)).toBe(false);
+    expect(grantOf(wants, same, {}, wants)).toEqual(wants);
+    expect(grantOf(wants, same, { private: { yes: false } }, wants).private).toBeUndefined();
+  });
+  test.each([
+    ["32 MiB", 32 << 20],
+    ["64k", 65536],
+    ["1,000,000", 1e6],
+    ["7", 7],
+    ["", Number.NaN],
+    ["x", Number.NaN],
+  ])("amount %s", (text, want) => expect(amount(text)).toBe(want));
+  test("a denied call names what would allow it", () => {
+    expect(lineFor("http", "GET http://u:p@127.0.0.1:80/x?y: is not granted")).toEqual({ kind: "http", text: "http://127.0.0.1:80" });
+    expect(lineFor("http", "GET https://a.test/x: no")).toEqual({ kind: "http", text: "https://a.test:443" });
+    expect(lineFor("tcp", "dial db.test:5432: no")).toEqual({ kind: "tcp", text: "db.test:5432" });
+    expect(lineFor("log", "x")).toBeUndefined();
+    expect(widened({}, { http: ["http://*:*"] }, "http", "http://127.0.0.1:80")).toEqual({ http: ["http://127.0.0.1:80"] });
+    expect(widened({}, { http: ["https://a.test"] }, "http", "http://127.0.0.1:80")).toBeUndefined();
   });
   test("in one line", () => {
     expect(summary({})).toBe("reaches nothing");

@@ -87,16 +87,28 @@ describe("names the fix", () => {
 
   test("imports", () => {
     const seen = inspect(wasm(types, section(2, list([imported("env", "foo"), imported("gojs", "runtime.wasmExit")]))));
-    expect(seen.problems[0]).toBe("Imports env.foo, which this host does not provide.");
+    expect(seen.problems[0]).toMatch(/^Imports env\.foo, which this host does not provide\. .*link/);
     expect(seen.problems[1]).toMatch(/GOOS=js/);
     expect(seen.problems[2]).toMatch(/tocsin_abi_v1/);
   });
-  test("a command", () => expect(inspect(wasm(types, section(7, list([exported("_start", 0)])))).problems[0]).toMatch(/c-shared/));
+  test("a command needs memory", () =>
+    expect(inspect(wasm(types, section(7, list([exported("_start", 0)])))).problems).toEqual([
+      "Exports no memory: link it with --export-memory, or without --import-memory.",
+    ]));
+  test("a command is a module", () => {
+    const seen = inspect(wasm(types, section(5, list([[0, 1]])), section(7, list([exported("_start", 0), [...name("memory"), 2, 0]]))));
+    expect([seen.abi, seen.problems]).toEqual(["wasi-command", []]);
+  });
   test("half a collector", () =>
     expect(inspect(wasm(types, section(7, list([exported("tocsin_abi_v1", 0)])))).problems).toEqual([
-      "Exports no tocsin_describe.",
-      "Exports no tocsin_collect.",
+      "Exports no memory: link it with --export-memory, or without --import-memory.",
+      "Exports no tocsin_describe and has no section tocsin.manifest: it does not say what it is.",
+      "Exports no tocsin_collect, tocsin_act or tocsin_fn_NAME: it offers nothing.",
     ]));
+  test("a host function that is not there", () =>
+    expect(inspect(wasm(types, section(2, list([imported("tocsin_v1", "htpp"), imported("tocsin_v1", "tls_info")])))).problems[0]).toMatch(
+      /^Imports tocsin_v1\.htpp, .*misspelt/,
+    ));
   test("memory", () => expect(inspect(wasm(section(5, list([[0, ...leb(65536)]])))).problems.join()).toMatch(/4096 MiB/));
 });
 

@@ -43,6 +43,8 @@ export interface EditorProps {
   readOnly?: boolean;
   /** The server is not asked while it is typed: it could not read it as it stands. */
   unchecked?: boolean;
+  /** Of an assertion: the collector that it is about. */
+  collector?: string;
   /** The server's report on the newest text, null while there is none. */
   onReport?: (report: ExprReport | null) => void;
 }
@@ -114,7 +116,12 @@ const oneLine: Extension = [
 
 /** Ask about a text, or forget what was said of the one before. */
 function lookAt(checker: Checker, props: EditorProps, expr: string): void {
-  checker.look({ expr: props.unchecked ? "" : expr, as: props.as, where: props.where });
+  checker.look({
+    expr: props.unchecked ? "" : expr,
+    as: props.as,
+    where: props.where,
+    ...(props.collector ? { check: { use: props.collector } } : {}),
+  });
 }
 
 interface Live {
@@ -244,7 +251,7 @@ export function Editor(props: EditorProps) {
   useEffect(() => {
     const now = live.current;
     if (now) lookAt(now.checker, props, now.view.state.doc.toString());
-  }, [props.where, props.as, props.unchecked]);
+  }, [props.where, props.as, props.unchecked, props.collector]);
 
   // What a save says stands until the next edit.
   const said = JSON.stringify(props.problems ?? []);

@@ -139,6 +139,10 @@ export const api = {
   async del(path: string, opts: Options = {}): Promise<void> {
     await send("DELETE", path, undefined, opts);
   },
+  /** DELETE that is answered. */
+  async remove<T>(path: string, opts: Options = {}): Promise<T> {
+    return decode<T>(await send("DELETE", path, undefined, opts));
+  },
   /** POST of text or bytes as they are. */
   async raw<T>(path: string, type: string, body: BodyInit, opts: Options = {}): Promise<T> {
     return decode<T>(await send("POST", path, body, { ...opts, headers: { "Content-Type": type, ...opts.headers } }));

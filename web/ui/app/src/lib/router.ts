@@ -139,6 +139,7 @@ export const to = {
   rules: () => "/rules",
   rule: (id: string) => `/rules/${encodeURIComponent(id)}`,
   trace: (id: string) => `/rules/${encodeURIComponent(id)}/trace`,
+  check: (id: string) => `/checks/${encodeURIComponent(id)}`,
   collectors: () => "/collectors",
   collector: (name: string) => `/collectors/${encodeURIComponent(name)}`,
 };

@@ -74,6 +74,24 @@ const sectionNames = [
 /** Imported modules that this host provides. */
 const provided = new Set(["tocsin_v1", "wasi_snapshot_preview1"]);
 
+/** Functions of tocsin_v1. */
+const hostFunctions = new Set([
+  "input_length",
+  "input_read",
+  "output_write",
+  "log",
+  "now",
+  "random",
+  "http",
+  "tcp",
+  "tls_info",
+  "dns",
+  "kv_get",
+  "kv_set",
+  "secret",
+  "reveal",
+]);
+
 /** Reads forward through bytes and never past their end. */
 class Reader {
   constructor(
@@ -218,29 +236,42 @@ function readSection(id: number, r: Reader, out: Inspection): void {
   else if (id === 7) readExports(r, out);
 }
 
+/** Why a module imports what is not there, as far as the name tells. */
+function importHint(name: string): string {
+  if (/^(gojs|go)\./.test(name)) return " It was built for a browser: build with GOOS=wasip1, not GOOS=js.";
+  if (/^(wasi_unstable|wasi:|wasi_snapshot_preview2)/.test(name)) return " Build for WASI preview 1 (wasm32-wasip1).";
+  if (/^(wbg|__wbindgen)/.test(name)) return " It was built with wasm-bindgen for a browser: build with the target wasm32-wasip1.";
+  if (name.startsWith("tocsin_v1.")) return " It needs a newer Tocsin, or the name is misspelt.";
+  if (name.startsWith("env.")) return " A symbol was left undefined when it was linked: link the library that has it.";
+  return "";
+}
+
+/** A reactor describes itself, and exports something that it offers. */
+function judgeReactor(out: Inspection, exported: Set<string>): void {
+  if (!exported.has("tocsin_describe") && !out.customs.includes("tocsin.manifest"))
+    out.problems.push("Exports no tocsin_describe and has no section tocsin.manifest: it does not say what it is.");
+  const offers = exported.has("tocsin_collect") || exported.has("tocsin_act") || [...exported].some((e) => e.startsWith("tocsin_fn_"));
+  if (!offers) out.problems.push("Exports no tocsin_collect, tocsin_act or tocsin_fn_NAME: it offers nothing.");
+}
+
 /** What the host would not accept, and how to mend it. */
 function judge(out: Inspection): void {
   const exported = new Set(out.exports.map((e) => e.name));
   if (exported.has("tocsin_abi_v1")) out.abi = "tocsin";
   else if (exported.has("_start")) out.abi = "wasi-command";
-  const unknown = [...new Set(out.imports.filter((i) => !provided.has(i.module)).map((i) => `${i.module}.${i.name}`))];
-  for (const name of unknown.slice(0, 5)) {
-    const js = name.startsWith("gojs.") || name.startsWith("go.");
-    out.problems.push(
-      `Imports ${name}, which this host does not provide.${js ? " It was built for a browser: build with GOOS=wasip1, not GOOS=js." : ""}`,
-    );
-  }
+  const missing = (i: Import) => !provided.has(i.module) || (i.module === "tocsin_v1" && !hostFunctions.has(i.name));
+  const unknown = [...new Set(out.imports.filter(missing).map((i) => `${i.module}.${i.name}`))];
+  for (const name of unknown.slice(0, 5)) out.problems.push(`Imports ${name}, which this host does not provide.${importHint(name)}`);
   if (unknown.length > 5) out.problems.push(`And ${unknown.length - 5} more imports that this host does not provide.`);
+  if (!exported.has("memory") && out.abi !== "unknown")
+    out.problems.push("Exports no memory: link it with --export-memory, or without --import-memory.");
   if (out.abi === "unknown")
     out.problems.push(
-      "Exports no tocsin_abi_v1: it is no collector. Register one with the guest package and build with -buildmode=c-shared.",
+      "Exports neither tocsin_abi_v1 nor _start: it is no module for Tocsin. Use an SDK (in Go the guest package and -buildmode=c-shared), or build a program for WASI preview 1.",
     );
-  if (out.abi === "wasi-command")
-    out.problems.push(
-      "Exports _start and no tocsin_abi_v1: it was built as a command. Build with -buildmode=c-shared, so that its collector is exported.",
-    );
-  if (out.abi === "tocsin")
-    for (const name of ["tocsin_describe", "tocsin_collect"]) if (!exported.has(name)) out.problems.push(`Exports no ${name}.`);
+  if (out.abi === "wasi-command" && out.imports.some((i) => i.module === "tocsin_v1"))
+    out.problems.push("Is a program (_start) and calls tocsin_v1: programs cannot call the host. In Go, build with -buildmode=c-shared.");
+  if (out.abi === "tocsin") judgeReactor(out, exported);
   if (out.memory && out.memory.min > 4096)
     out.problems.push(`Asks for ${out.memory.min / 16} MiB of memory to begin with; the most is 256 MiB.`);
 }

@@ -24,6 +24,7 @@ const lazy: Record<string, () => Promise<{ default: PageComponent }>> = {
   system: () => import("../pages/system/index"),
   run: () => import("../pages/run/index"),
   activity: () => import("../pages/activity/index"),
+  checks: () => import("../pages/checks/index"),
   rules: () => import("../pages/rules/index"),
   collectors: () => import("../pages/collectors/index"),
 };
@@ -37,6 +38,7 @@ export function pageOf(r: Route): string {
     if (second && third === "runs" && fourth) return "run";
     return second ? "system" : "fleet";
   }
+  if (first === "checks") return second ? "checks" : "";
   return first === "activity" || first === "rules" || first === "collectors" ? first : "";
 }
 
@@ -152,7 +154,7 @@ function bad(counts: Int32Array): number {
 
 function Rail({ page, onHelp }: { page: string; onHelp: () => void }) {
   useFleet();
-  const here = page === "system" || page === "run" ? "fleet" : page;
+  const here = page === "system" || page === "run" || page === "checks" ? "fleet" : page;
   const down = bad(fleet.counts);
   return (
     <nav class="rail" aria-label="Main">
@@ -224,7 +226,7 @@ const keyHint = /Mac|iP/.test(navigator.platform) ? "⌘K" : "Ctrl K";
 
 function BottomBar({ page }: { page: string }) {
   useFleet();
-  const here = page === "system" || page === "run" ? "fleet" : page;
+  const here = page === "system" || page === "run" || page === "checks" ? "fleet" : page;
   const down = bad(fleet.counts);
   return (
     <nav class="bottom" aria-label="Main, bottom">

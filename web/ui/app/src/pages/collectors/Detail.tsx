@@ -1,20 +1,22 @@
 // One collector: what it says of itself, its versions, its permissions, and a
 // test run.
 
-import { useEffect, useState } from "preact/hooks";
-import type { CollectorInfo, Module, ModuleItem, Page as Paged, SampleDecl } from "../../api.gen";
+import { useEffect } from "preact/hooks";
+import type { CollectorInfo, FunctionDecl, Module, ModuleItem, ModuleVersion, Page as Paged, SampleDecl } from "../../api.gen";
 import { ApiError, api, can, seg } from "../../lib/api";
 import { bytes, visible } from "../../lib/format";
 import { useResource } from "../../lib/resource";
 import { navigate, setQuery, to } from "../../lib/router";
 import { edits } from "../../live";
 import { Page } from "../../shell/Page";
-import { Ago, Button, Card, Confirm, Empty, ErrorBox, Icon, Menu, Pill, Skeleton, Tag, toast } from "../../ui";
+import { Button, Card, Empty, ErrorBox, Icon, Pill, Skeleton } from "../../ui";
 import { usage } from "./List";
+import { Aliases, CanaryCard, History, RollBack, Versions } from "./Release";
 import { Review } from "./Review";
 import { placeholder, properties } from "./schema";
+import { scriptPath } from "./script";
 import { TestRun } from "./TestRun";
-import { barred, DropZone, reviewPath, UploadList, useUpload } from "./Upload";
+import { DropZone, reviewPath, UploadList, useUpload } from "./Upload";
 
 interface Found {
   module?: ModuleItem;
@@ -83,20 +85,28 @@ function ModulePage({ item, version, set, reload, crumbs }: ModulePageProps) {
         <Empty title="No version is left" actions={<Button href={to.collectors()}>All collectors</Button>} />
       </Page>
     );
-  const older = shown.active ? versions.find((v) => v.created < shown.created) : undefined;
+  const newest = versions[0] as ModuleVersion;
+  const script = item.kind === "script";
   return (
     <Page title={item.name} crumbs={crumbs}>
-      <header class="row wrap">
-        <Icon name="box" size={20} />
+      <header class="row wrap co-head">
+        <Icon name={script ? "file" : "box"} size={20} />
         <div>
           <h1>{item.name}</h1>
-          <p class="dim">Used by {usage(item)}</p>
+          <p class="dim">{[script ? "Script" : "Module", `used by ${usage(item)}`].join(", ")}</p>
         </div>
         <span class="sp" />
         {active && shown !== active && <Button onClick={() => setQuery({ v: active.version })}>Show {active.version}, active</Button>}
-        {older && (
-          <Button icon="activity" onClick={() => setQuery({ v: older.version })}>
-            Roll back to {older.version}
+        {newest !== shown && !newest.active && <Button onClick={() => setQuery({ v: newest.version })}>Review {newest.version}</Button>}
+        <RollBack item={item} onChange={set} />
+        {script && (
+          <Button icon="edit" kind="primary" href={scriptPath(item.name, shown.version)}>
+            Edit the script
+          </Button>
+        )}
+        {(shown.manifest.offers ?? []).includes("collector") && can("editor") && shown.active && (
+          <Button icon="plus" href={`/checks/new?use=${encodeURIComponent(item.use)}`}>
+            New check
           </Button>
         )}
       </header>
@@ -104,116 +114,91 @@ function ModulePage({ item, version, set, reload, crumbs }: ModulePageProps) {
         <div class="errbox" role="alert">
           <Icon name="alert" size={16} />
           <div>
-            <b>The active version cannot run</b>
-            <div>{visible(item.error)}</div>
+            <b>A version that is in use cannot run</b>
+            <div>{visible(item.error)} Its checks end with Error until then, and rules can tell of it.</div>
           </div>
         </div>
       )}
-      {can("editor") && <DropZone upload={upload} title="Drop a .wasm file to add a version" />}
+      {can("editor") && !script && <DropZone upload={upload} title="Drop a .wasm file to add a version" />}
       <UploadList upload={upload} />
+      <CanaryCard item={item} onChange={set} />
       <div class="co-two">
         <div class="co-col">
-          <Review key={`${shown.digest} ${shown.active}`} item={item} version={shown} active={active} onActive={set} />
-          {can("editor") && <TestRun key={shown.digest} module={shown} />}
+          <Review
+            key={`${shown.digest} ${shown.version} ${shown.active} ${shown.granted}`}
+            item={item}
+            version={shown}
+            active={active}
+            onChange={set}
+          />
+          {can("editor") && (shown.manifest.offers ?? []).includes("collector") && (
+            <TestRun key={`${shown.digest} ${shown.granted}`} module={shown} stable={item.stable} />
+          )}
         </div>
         <aside class="co-col" aria-label="About it">
-          <Versions item={item} shown={shown} reload={reload} />
-          <About m={shown} />
+          <Versions item={item} shown={shown} onChange={set} reload={reload} />
           <Samples all={shown.manifest.samples ?? []} />
-          {(item.checks ?? []).length > 0 && (
-            <Card title="Checks that use it">
-              <ul class="co-plain">
-                {(item.checks ?? []).map((c) => (
-                  <li key={c}>{c}</li>
-                ))}
-              </ul>
-            </Card>
-          )}
+          <Functions all={shown.manifest.functions ?? []} />
+          <About m={shown} use={item.use} values={item.values_bytes} />
+          <Aliases item={item} onChange={set} />
+          <History item={item} />
+          <Users item={item} />
         </aside>
       </div>
     </Page>
   );
 }
 
-function Versions({ item, shown, reload }: { item: ModuleItem; shown: Module; reload: () => void }) {
-  const [doomed, setDoomed] = useState<Module | null>(null);
-  const versions = item.versions ?? [];
-  const used = (item.checks ?? []).length > 0;
-  const no = barred();
+/** Checks and rules that use it. */
+function Users({ item }: { item: ModuleItem }) {
+  const checks = item.checks ?? [];
+  const rules = item.rules ?? [];
+  if (checks.length + rules.length === 0) return null;
   return (
-    <Card title="Versions" bare>
-      <ul class="co-versions">
-        {versions.map((v, i) => {
-          const kept = v.active && (used || versions.length > 1) ? "in use" : undefined;
-          return (
-            <li key={v.digest} aria-current={v === shown ? "true" : undefined}>
-              <a href={`${to.collector(item.name)}?v=${encodeURIComponent(v.version)}`}>
-                <b>{visible(v.version)}</b>
-                <span class="dim">
-                  <Ago at={v.created} /> ago{v.by ? ` by ${visible(v.by)}` : ""}, {bytes(v.size_bytes)}
-                </span>
-              </a>
-              {v.active ? <Tag>active</Tag> : i === 0 ? <Tag>new</Tag> : null}
-              <Menu
-                small
-                kind="ghost"
-                icon="more"
-                label={`More about ${v.version}`}
-                end
-                items={[
-                  {
-                    label: "Download",
-                    icon: "download",
-                    run: () => location.assign(`/api/v1/modules/${seg(item.name)}/versions/${seg(v.version)}/file`),
-                  },
-                  {
-                    label: "Delete",
-                    icon: "trash",
-                    danger: true,
-                    apart: true,
-                    hint: kept,
-                    disabled: !!no || !!kept,
-                    run: () => setDoomed(v),
-                  },
-                ]}
-              />
-            </li>
-          );
-        })}
+    <Card title="Used by">
+      <ul class="co-plain">
+        {checks.map((c) => (
+          <li key={`c${c}`}>
+            <a class="link" href={to.check(c)}>
+              {c}
+            </a>{" "}
+            <span class="dim">check</span>
+          </li>
+        ))}
+        {rules.map((r) => (
+          <li key={`r${r}`}>
+            <a class="link" href={to.rule(r)}>
+              {r}
+            </a>{" "}
+            <span class="dim">rule</span>
+          </li>
+        ))}
       </ul>
-      {doomed && <DeleteVersion item={item} v={doomed} onClose={() => setDoomed(null)} reload={reload} />}
     </Card>
   );
 }
 
-function DeleteVersion({ item, v, onClose, reload }: { item: ModuleItem; v: Module; onClose: () => void; reload: () => void }) {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>();
-  const remove = async () => {
-    setBusy(true);
-    try {
-      await api.del(`/modules/${seg(item.name)}/versions/${seg(v.version)}`);
-      toast(`${item.name} ${v.version} is deleted`);
-      onClose();
-      if ((item.versions ?? []).length <= 1) navigate(to.collectors());
-      else {
-        setQuery({ v: "" });
-        reload();
-      }
-    } catch (err) {
-      setError(err);
-      setBusy(false);
-    }
-  };
+/** What it offers to expressions. */
+function Functions({ all }: { all: FunctionDecl[] }) {
+  if (all.length === 0) return null;
   return (
-    <Confirm title={`Delete ${item.name} ${v.version}?`} confirm={`Delete ${v.version}`} busy={busy} onConfirm={remove} onClose={onClose}>
-      <p>The file is removed from the server, and it can no longer be rolled back to.</p>
-      <ErrorBox error={error} doing="Deleting" />
-    </Confirm>
+    <Card title="Functions for expressions" bare>
+      <ul class="co-decls">
+        {all.map((f) => (
+          <li key={f.name}>
+            <code>
+              {visible(f.name)}({(f.params ?? []).map((p) => visible(p.name)).join(", ")})
+            </code>
+            <span class="dim">{f.returns}</span>
+            {f.doc && <p class="dim small">{visible(f.doc)}</p>}
+          </li>
+        ))}
+      </ul>
+    </Card>
   );
 }
 
-function About({ m }: { m: Module }) {
+function About({ m, use, values }: { m: Module; use: string; values: number }) {
   const { manifest } = m;
   return (
     <Card title="What it says of itself">
@@ -230,7 +215,13 @@ function About({ m }: { m: Module }) {
         <dt>Offers</dt>
         <dd>{(manifest.offers ?? []).map(visible).join(", ") || "nothing"}</dd>
         <dt>In a check</dt>
-        <dd class="mono">use: wasm:{visible(m.name)}</dd>
+        <dd class="mono">use: {visible(use)}</dd>
+        {values > 0 && (
+          <>
+            <dt>Keeps</dt>
+            <dd>{bytes(values)} between runs</dd>
+          </>
+        )}
         <dt>sha256</dt>
         <dd class="mono">{m.digest}</dd>
       </dl>
@@ -266,6 +257,12 @@ function BuiltIn({ info }: { info: CollectorInfo }) {
           <p class="dim">{info.doc}</p>
         </div>
         <Pill>built in</Pill>
+        <span class="sp" />
+        {can("editor") && (
+          <Button icon="plus" href={`/checks/new?use=${encodeURIComponent(info.name)}`}>
+            New check
+          </Button>
+        )}
       </header>
       <div class="co-two">
         <Card title="Configuration" bare>

@@ -2,12 +2,15 @@
 
 import type { CollectorInfo, ModuleItem, Page as Paged } from "../../api.gen";
 import { api, can } from "../../lib/api";
-import { plural, visible } from "../../lib/format";
+import { bytes, ms, plural, visible } from "../../lib/format";
 import { useResource } from "../../lib/resource";
 import { navigate, to } from "../../lib/router";
 import { Page } from "../../shell/Page";
-import { Ago, Button, Card, Empty, ErrorBox, Icon, Pill, Skeleton, Tag } from "../../ui";
+import { Button, Card, Empty, ErrorBox, Icon, Pill, Skeleton, Tag, toast } from "../../ui";
 import { summary } from "./permissions";
+import { rate } from "./Release";
+import { Sparkline } from "./Sparkline";
+import { starters } from "./starters";
 import { DropZone, reviewPath, UploadList, useUpload } from "./Upload";
 
 interface All {
@@ -30,12 +33,18 @@ export function List() {
     else all.reload();
   });
   const modules = all.data?.modules ?? [];
-  const builtin = (all.data?.infos ?? []).filter((c) => !c.name.startsWith("wasm:"));
+  const builtin = (all.data?.infos ?? []).filter((c) => !c.name.includes(":"));
   return (
     <Page title="Collectors">
       <div class="row wrap">
         <h1>Collectors</h1>
         {all.data && <span class="dim">{[plural(modules.length, "module"), `${builtin.length} built in`].join(", ")}</span>}
+        <span class="sp" />
+        {can("editor") && (
+          <Button icon="edit" href="/collectors/new-script">
+            New script
+          </Button>
+        )}
       </div>
       {can("editor") && (
         <DropZone
@@ -47,6 +56,22 @@ export function List() {
       {all.error && <ErrorBox error={all.error} doing="Loading the collectors" retry={all.reload} />}
       {!all.data && !all.error && <Waiting />}
       {all.data && modules.length === 0 && <NoModules />}
+      {modules
+        .filter((m) => m.error)
+        .map((m) => (
+          <div class="errbox" role="alert" key={m.name}>
+            <Icon name="alert" size={16} />
+            <div class="sp">
+              <b>{m.name} cannot run</b>
+              <div>
+                {visible(m.error ?? "")} {m.checks?.length ? `${plural(m.checks.length, "check")} end with Error until then.` : ""}
+              </div>
+            </div>
+            <Button small href={to.collector(m.name)}>
+              Open
+            </Button>
+          </div>
+        ))}
       {modules.length > 0 && (
         <Card title="Modules" bare>
           <ul>
@@ -81,32 +106,55 @@ function ModuleRow({ m }: { m: ModuleItem }) {
   const active = versions.find((v) => v.active);
   const newest = versions[0];
   const shown = active ?? newest;
+  const stats = shown?.stats;
+  const ran = (stats?.runs ?? 0) > 0;
   return (
-    <li class={`co-row${m.error ? " broken" : ""}`}>
-      <Icon name="box" size={16} />
+    <li class={`co-row co-module${m.error ? " broken" : ""}`}>
+      <Icon name={m.kind === "script" ? "file" : "box"} size={16} />
       <div class="co-what">
         <div class="row wrap">
           <a href={to.collector(m.name)}>{m.name}</a>
           {active ? <Tag>{active.version}</Tag> : <Pill kind="degraded">Not active</Pill>}
-          {active && newest && newest.version !== active.version && <Pill kind="accent">{newest.version} waits for review</Pill>}
+          {m.kind === "script" && <Tag>script</Tag>}
+          {m.canary && (
+            <Pill kind={m.canary.held ? "unhealthy" : "accent"}>
+              {m.canary.held
+                ? `Canary ${m.canary.version} is held`
+                : `Canary ${m.canary.version}${m.canary.percent ? `, ${m.canary.percent} %` : ""}`}
+            </Pill>
+          )}
+          {active && newest && newest !== active && newest.number > active.number && newest.version !== m.canary?.version && (
+            <Pill kind="accent">Update {newest.version}</Pill>
+          )}
           {m.error && <Pill kind="unhealthy">Cannot run</Pill>}
         </div>
         <p class="dim2">{visible(shown?.manifest.doc || "Says nothing of itself.")}</p>
         {m.error && <p class="t-unhealthy">{visible(m.error)}</p>}
       </div>
+      <dl class="co-stats">
+        <div>
+          <dt>Errors</dt>
+          <dd class={`num${stats?.errors ? " t-unhealthy" : ""}`}>{ran && stats ? rate(stats.errors, stats.runs) : "–"}</dd>
+        </div>
+        <div>
+          <dt>p99</dt>
+          <dd class="num">{ran ? ms(stats?.wall_p99_ms) : "–"}</dd>
+        </div>
+        <div>
+          <dt>Memory</dt>
+          <dd class="num">{ran && stats ? bytes(stats.memory_p99_bytes) : "–"}</dd>
+        </div>
+        <div class="co-stats-line">
+          <dt>Last hour</dt>
+          <dd>{stats && stats.series?.length > 1 ? <Sparkline series={stats.series} /> : <span class="dim">–</span>}</dd>
+        </div>
+      </dl>
       <dl class="co-usage">
         <dt>Used by</dt>
         <dd>{usage(m)}</dd>
-        <dt>Permissions</dt>
-        <dd>{active ? summary(active.grant) : "nothing is granted"}</dd>
-        <dt>Versions</dt>
-        <dd>
-          {versions.length}
-          {newest && (
-            <>
-              , newest <Ago at={newest.created} /> ago
-            </>
-          )}
+        <dt>Granted</dt>
+        <dd class="truncate" title={active ? summary(active.grant) : undefined}>
+          {active ? summary(active.grant) : "nothing"}
         </dd>
       </dl>
     </li>
@@ -119,25 +167,7 @@ export function usage(m: ModuleItem): string {
   return checks.length === 0 ? "no check yet" : `${plural(checks.length, "check")} on ${plural(m.systems, "system")}`;
 }
 
-const build = `package main
-
-import "github.com/tocsin-io/tocsin/wasm/guest"
-
-func main() {}
-
-func init() {
-\tguest.Register(guest.Collector{
-\t\tName:    "hello",
-\t\tVersion: "1.0.0",
-\t\tCollect: func(run *guest.Run) guest.Result {
-\t\t\treturn guest.Pass("hello, "+run.Request.System.Name, nil)
-\t\t},
-\t})
-}`;
-
-const command = "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o hello.wasm .";
-
-/** No module yet: how to make one. */
+/** No module yet: ways to begin, each with what to run. */
 function NoModules() {
   return (
     <Card>
@@ -145,30 +175,47 @@ function NoModules() {
         A collector gathers what the built-in checks cannot: a queue's depth, a replication lag, anything that a small program can find out.
         It runs in a sandbox and reaches only what you allow.
       </Empty>
-      <div class="co-how">
-        <section>
-          <h3>1. Write it, for example in Go</h3>
-          <pre class="log">{build}</pre>
-        </section>
-        <section>
-          <h3>2. Build it</h3>
-          <pre class="log">{command}</pre>
-          <h3>3. Drop the file here</h3>
-          <p class="dim2">It is looked at in your browser, then on the server. You see what it wants to reach before it runs.</p>
-          <h3>Or begin with the example</h3>
-          <p class="dim2">
-            <code>examples/collectors/queue-depth</code> reads a queue's depth over HTTP and comes with its source.{" "}
-            <code>tocsin serve --demo</code> has it installed.
-          </p>
-          <div class="row">
-            <Button small icon="copy" onClick={() => void navigator.clipboard?.writeText(command)}>
-              Copy the command
-            </Button>
-          </div>
-        </section>
-      </div>
+      <ul class="co-starters">
+        {starters.map((s) => (
+          <li key={s.lang}>
+            <b>{s.title}</b>
+            <p class="dim2">{s.text}</p>
+            {s.command ? (
+              <div class="co-command">
+                <code>{s.command}</code>
+                <Button
+                  small
+                  kind="ghost"
+                  icon="copy"
+                  label={`Copy the command for ${s.title}`}
+                  onClick={() => void copy(s.command ?? "")}
+                />
+              </div>
+            ) : (
+              can("editor") && (
+                <Button small icon="edit" href="/collectors/new-script">
+                  Write a script
+                </Button>
+              )
+            )}
+          </li>
+        ))}
+      </ul>
+      <p class="dim co-then">
+        Then <code>tocsin module test</code> runs it on your machine, and <code>tocsin module push</code> or a drop on this page brings it
+        here.
+      </p>
     </Card>
   );
+}
+
+async function copy(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast("Copied");
+  } catch {
+    toast("This browser does not let pages copy here: select the text instead", { kind: "error" });
+  }
 }
 
 function Waiting() {

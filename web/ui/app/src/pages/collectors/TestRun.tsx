@@ -1,35 +1,210 @@
 // Running a version once, with the production runner, storing nothing.
 
-import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { HostCall, Module, TestReport } from "../../api.gen";
+import type { Grant, Module, TestReport } from "../../api.gen";
 import { ApiError, api, seg } from "../../lib/api";
-import { bytes, count, logText, ms, ns, parseDuration, visible } from "../../lib/format";
+import { ns, visible } from "../../lib/format";
 import { useKeys } from "../../lib/keys";
-import { fleet } from "../../live";
+import { systemOptions } from "../../live/systems";
 import { useFleet } from "../../shell/useFleet";
-import { Button, Card, Combobox, ErrorBox, Icon, outcomeLook, outcomeNames, Pill, Status, TextArea, TextField } from "../../ui";
+import { Button, Card, Combobox, ErrorBox, outcomeLook, outcomeNames, Pill, Seg, Switch, TextArea, TextField } from "../../ui";
+import { parseTags } from "../fleet/create";
 import { Fields } from "./Fields";
-import { effective } from "./permissions";
-import { configOf, properties, type Values } from "./schema";
+import { covers, isList, kindTitles, type ListKind, widened } from "./permissions";
+import { Comparison, Report, type Widen } from "./Report";
+import { configOf, type Property, properties, type Values, valuesOf } from "./schema";
 import { barred } from "./Upload";
 
-export function TestRun({ module: m }: { module: Module }) {
+/** What is asked, as the form holds it. */
+export interface Asked {
+  values: Values;
+  /** The whole request, when it is written as JSON. */
+  raw?: string;
+  target: "stored" | "made";
+  system: string;
+  made: { id: string; name: string; tags: string };
+  timeout: string;
+}
+
+export const nothingAsked: Asked = { values: {}, target: "stored", system: "", made: { id: "test", name: "", tags: "" }, timeout: "" };
+
+/** The body that a form stands for, and what is wrong with it by field. */
+export function requestOf(all: Property[], a: Asked): { body: Record<string, unknown>; wrong: Record<string, string> } {
+  if (a.raw !== undefined) {
+    try {
+      const body = JSON.parse(a.raw) as unknown;
+      if (body && typeof body === "object" && !Array.isArray(body)) return { body: body as Record<string, unknown>, wrong: {} };
+      return { body: {}, wrong: { "": "Write an object: { … }." } };
+    } catch (err) {
+      return { body: {}, wrong: { "": `This is not JSON: ${err instanceof Error ? err.message : "it cannot be read"}.` } };
+    }
+  }
+  const { config, wrong } = configOf(all, a.values);
+  const as = { id: a.made.id.trim() || "test", ...(a.made.name.trim() ? { name: a.made.name.trim() } : {}), tags: parseTags(a.made.tags) };
+  return {
+    body: {
+      config,
+      ...(a.target === "made" ? { as } : a.system ? { system: a.system } : {}),
+      ...(a.timeout.trim() ? { timeout: a.timeout.trim() } : {}),
+    },
+    wrong,
+  };
+}
+
+/** Puts what was written as JSON back into the form, as far as it goes. */
+function formOf(all: Property[], a: Asked): Asked {
+  const { body, wrong } = requestOf(all, a);
+  if (Object.keys(wrong).length > 0) return { ...a, raw: undefined };
+  const as = body.as as { id?: string; name?: string; tags?: Record<string, string> } | undefined;
+  return {
+    values: valuesOf(all, (body.config as Record<string, unknown>) ?? {}),
+    target: as ? "made" : "stored",
+    system: typeof body.system === "string" ? body.system : "",
+    made: {
+      id: as?.id ?? a.made.id,
+      name: as?.name ?? a.made.name,
+      tags: as?.tags
+        ? Object.entries(as.tags)
+            .map(([k, v]) => `${k}=${v}`)
+            .join(", ")
+        : a.made.tags,
+    },
+    timeout: typeof body.timeout === "string" ? body.timeout : "",
+  };
+}
+
+/** The fields of a request: configuration, the system it runs as, and the time that it may take. */
+export function RequestForm({
+  all,
+  asked,
+  wrong,
+  onChange,
+}: {
+  all: Property[];
+  asked: Asked;
+  wrong: Record<string, string>;
+  onChange: (next: Asked) => void;
+}) {
+  useFleet();
+  const json = asked.raw !== undefined;
+  return (
+    <>
+      <div class="row wrap">
+        <Seg
+          label="How the request is written"
+          value={json ? "json" : "form"}
+          options={[
+            ["form", "Form"],
+            ["json", "JSON"],
+          ]}
+          onChange={(how) => {
+            if (how === "json" && !json) onChange({ ...asked, raw: JSON.stringify(requestOf(all, asked).body, null, 2) });
+            if (how === "form" && json) onChange(formOf(all, asked));
+          }}
+        />
+        {!json && all.length === 0 && <span class="dim">It takes no configuration, or says nothing of it.</span>}
+      </div>
+      {json ? (
+        <TextArea
+          label="Request"
+          hint="All of it: config; system, or as with id, name and tags; timeout."
+          mono
+          rows={8}
+          spellcheck={false}
+          value={asked.raw ?? ""}
+          error={wrong[""]}
+          onInput={(raw) => onChange({ ...asked, raw })}
+        />
+      ) : (
+        <>
+          {all.length > 0 && (
+            <Fields
+              all={all}
+              values={asked.values}
+              wrong={wrong}
+              onInput={(name, v) => onChange({ ...asked, values: { ...asked.values, [name]: v } })}
+            />
+          )}
+          <div class="row wrap">
+            <Seg
+              label="Run as"
+              value={asked.target}
+              options={[
+                ["stored", "As a system"],
+                ["made", "As a made-up one"],
+              ]}
+              onChange={(target) => onChange({ ...asked, target })}
+            />
+          </div>
+          <div class="co-fields">
+            {asked.target === "stored" ? (
+              <Combobox
+                label="System"
+                hint="What it is told of the system; nothing is stored."
+                value={asked.system}
+                placeholder="none"
+                options={systemOptions()}
+                error={wrong.system}
+                onChange={(system) => onChange({ ...asked, system })}
+              />
+            ) : (
+              <>
+                <TextField
+                  label="Id of the system"
+                  mono
+                  value={asked.made.id}
+                  error={wrong["as.id"]}
+                  onInput={(id) => onChange({ ...asked, made: { ...asked.made, id } })}
+                />
+                <TextField
+                  label="Its name"
+                  value={asked.made.name}
+                  placeholder={asked.made.id}
+                  onInput={(name) => onChange({ ...asked, made: { ...asked.made, name } })}
+                />
+                <TextField
+                  label="Its tags"
+                  value={asked.made.tags}
+                  placeholder="env=prod, tier=1"
+                  onInput={(tags) => onChange({ ...asked, made: { ...asked.made, tags } })}
+                />
+              </>
+            )}
+            <TextField
+              label="Time limit"
+              value={asked.timeout}
+              placeholder="10s"
+              error={wrong.timeout}
+              onInput={(timeout) => onChange({ ...asked, timeout })}
+            />
+          </div>
+        </>
+      )}
+    </>
+  );
+}
+
+/** What the server says of each field. */
+export function servedBy(error: unknown): Record<string, string> {
+  return error instanceof ApiError
+    ? Object.fromEntries(error.problems.map((p) => [p.path?.replace(/^config\./, "") ?? "", `${p.message}${p.fix ? `; ${p.fix}` : ""}`]))
+    : {};
+}
+
+export function TestRun({ module: m, stable }: { module: Module; stable: string | undefined }) {
   const all = useMemo(() => properties(m.manifest.config_schema), [m.manifest.config_schema]);
-  const [values, setValues] = useState<Values>({});
-  const [raw, setRaw] = useState("");
-  const [system, setSystem] = useState("");
-  const [timeout, setTime] = useState("");
+  const [asked, setAsked] = useState<Asked>(nothingAsked);
+  const [grant, setGrant] = useState<Grant | undefined>(m.granted ? undefined : {});
+  const [compare, setCompare] = useState(false);
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState(false);
   const [report, setReport] = useState<TestReport | null>(null);
   const [error, setError] = useState<unknown>();
   const shown = useRef<HTMLDivElement>(null);
-  useFleet();
-  const form = all.length > 0;
-  const { config, wrong } = form ? configOf(all, values) : parsed(raw);
+  const { body, wrong } = requestOf(all, asked);
   const no = barred();
-  const run = async () => {
+  const other = stable && stable !== m.version ? stable : undefined;
+  const run = async (own = grant) => {
     setTried(true);
     if (Object.keys(wrong).length > 0) return;
     setBusy(true);
@@ -37,10 +212,10 @@ export function TestRun({ module: m }: { module: Module }) {
     try {
       setReport(
         await api.post<TestReport>(`/modules/${seg(m.name)}/test`, {
+          ...body,
           version: m.version,
-          config,
-          ...(system ? { system } : {}),
-          ...(timeout.trim() ? { timeout: timeout.trim() } : {}),
+          ...(own ? { grant: own } : {}),
+          ...(compare && other ? { compare: true } : {}),
         }),
       );
     } catch (err) {
@@ -54,8 +229,15 @@ export function TestRun({ module: m }: { module: Module }) {
     if (report) shown.current?.scrollIntoView({ block: "nearest" });
   }, [report]);
   useKeys({ "Mod+Enter": () => !no && !busy && void run() });
-  const served =
-    error instanceof ApiError ? Object.fromEntries(error.problems.map((p) => [p.path?.replace(/^config\./, "") ?? "", p.message])) : {};
+  const widen: Widen = (kind, line) => {
+    const next = widened(grant ?? m.grant, m.manifest.wants, kind, line);
+    if (!next) return undefined;
+    return () => {
+      setGrant(next);
+      void run(next);
+    };
+  };
+  const served = servedBy(error);
   return (
     <Card
       title={
@@ -69,46 +251,22 @@ export function TestRun({ module: m }: { module: Module }) {
         </h2>
       }
       actions={
-        <Button icon="play" busy={busy} disabled={!!no} title={no ?? "Ctrl Enter"} onClick={run}>
-          {report ? "Run again" : "Run once"}
-        </Button>
+        <>
+          {other && <Switch label={`Compare with ${other}`} on={compare} onChange={setCompare} />}
+          <Button icon="play" busy={busy} disabled={!!no} title={no ?? "Ctrl Enter"} onClick={() => run()}>
+            {report ? "Run again" : "Run once"}
+          </Button>
+        </>
       }
     >
       <div class="col">
-        {form ? (
-          <Fields
-            all={all}
-            values={values}
-            wrong={tried ? { ...wrong, ...served } : served}
-            onInput={(name, v) => setValues((was) => ({ ...was, [name]: v }))}
-          />
-        ) : (
-          <TextArea
-            label="Configuration"
-            hint="This module declares no fields, so it takes JSON as it is."
-            mono
-            rows={3}
-            value={raw}
-            placeholder="{ }"
-            error={tried ? wrong[""] : undefined}
-            onInput={setRaw}
-          />
-        )}
-        <div class="co-fields">
-          <Combobox
-            label="Run as system"
-            hint="What it is told of the system; nothing is stored."
-            value={system}
-            placeholder="none"
-            options={systems()}
-            onChange={setSystem}
-          />
-          <TextField label="Time limit" value={timeout} placeholder="10s" onInput={setTime} />
-        </div>
+        <RequestForm all={all} asked={asked} wrong={tried ? { ...wrong, ...served } : served} onChange={setAsked} />
+        <TestGrant m={m} grant={grant} onChange={setGrant} />
         <ErrorBox error={error} doing="The test run" />
         {report && (
-          <div ref={shown}>
-            <Report r={report} />
+          <div ref={shown} class="col">
+            {report.active && <Comparison r={report} active={report.active} />}
+            <Report r={report} widen={widen} />
           </div>
         )}
       </div>
@@ -116,131 +274,60 @@ export function TestRun({ module: m }: { module: Module }) {
   );
 }
 
-function parsed(raw: string): { config: unknown; wrong: Record<string, string> } {
-  if (raw.trim() === "") return { config: {}, wrong: {} };
-  try {
-    return { config: JSON.parse(raw), wrong: {} };
-  } catch {
-    return { config: {}, wrong: { "": "This is not JSON." } };
-  }
-}
-
-function systems() {
-  const out: { value: string; label: string; hint: string }[] = [];
-  for (const slot of fleet.order.subarray(0, 5000)) {
-    const { id, name } = fleet.row(slot);
-    out.push({ value: id, label: name, hint: id === name ? "" : id });
-  }
-  return out;
-}
-
-function Report({ r }: { r: TestReport }) {
-  const limits = effective(r.limits);
-  const u = r.usage ?? { wall_ns: 0, memory_bytes: 0, fuel: 0, output_bytes: 0, log_bytes: 0, http_calls: 0, host_calls: 0 };
-  const wall = parseDuration(r.wall_limit);
-  const samples = Object.entries(r.samples ?? {});
+/** What the module may reach in this test: its grant, or another that is at most what it asks for. */
+function TestGrant({ m, grant, onChange }: { m: Module; grant: Grant | undefined; onChange: (grant: Grant | undefined) => void }) {
+  const { wants } = m.manifest;
+  const now = grant ?? m.grant ?? {};
+  const lists = (["http", "tcp", "dns", "secrets", "reveal"] as ListKind[]).filter((kind) => (wants?.[kind] ?? []).length > 0);
+  const flags = [wants?.private ? "private" : "", wants?.kv ? "kv" : ""].filter(Boolean) as ("private" | "kv")[];
+  if (lists.length + flags.length === 0) return null;
+  const toggle = (kind: ListKind, line: string, on: boolean) => {
+    const had = now[kind] ?? [];
+    const lines = on ? [...had, line] : had.filter((l) => !covers(line, l, kind));
+    onChange({ ...now, [kind]: lines.length > 0 ? lines : undefined });
+  };
   return (
-    <div class="col" aria-live="polite">
-      <div class="co-cells">
-        <Cell name="Time" value={ns(u.wall_ns)} limit={ms(wall)} share={u.wall_ns / 1e6 / wall} />
-        <Cell name="Memory" value={bytes(u.memory_bytes)} limit={bytes(limits.memory_bytes)} share={u.memory_bytes / limits.memory_bytes} />
-        <Cell name="Instructions" value={big(u.fuel ?? 0)} limit={big(limits.fuel)} share={(u.fuel ?? 0) / limits.fuel} />
-        <Cell
-          name="HTTP calls"
-          value={count(u.http_calls)}
-          limit={`${count(limits.http_calls)}, ${count(u.host_calls)} host calls`}
-          share={u.http_calls / limits.http_calls}
-        />
-        <Cell name="Output" value={bytes(u.output_bytes)} limit={bytes(limits.output_bytes)} share={u.output_bytes / limits.output_bytes} />
-        <Cell name="Log" value={bytes(u.log_bytes)} limit={bytes(limits.log_bytes)} share={u.log_bytes / limits.log_bytes} />
-      </div>
-      <div class="co-outcome">
-        <Status health={outcomeLook(r.outcome)} />
-        <div>
-          <b>{visible(r.summary || outcomeNames[r.outcome])}</b>
-          {r.why?.text && r.why.text !== r.summary && <p class={r.outcome === "error" ? "t-unhealthy" : "dim2"}>{visible(r.why.text)}</p>}
-        </div>
-      </div>
-      {samples.length > 0 && (
-        <table class="tbl co-samples" aria-label="Samples">
-          <tbody>
-            {samples.map(([name, value]) => (
-              <tr key={name}>
-                <th scope="row" class="mono">
-                  {visible(name)}
-                </th>
-                <td class="r num">{visible(typeof value === "string" ? value : JSON.stringify(value))}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+    <details class="co-testgrant">
+      <summary>
+        What it may reach in this test
+        <span class="dim">
+          {" "}
+          {grant ? (m.granted ? "differs from its grant" : "nothing, until you allow it here") : "as it was granted"}
+        </span>
+      </summary>
+      <ul>
+        {lists.flatMap((kind) =>
+          (wants?.[kind] ?? []).map((line) => (
+            <li key={`${kind} ${line}`}>
+              <label>
+                <input
+                  type="checkbox"
+                  checked={(now[kind] ?? []).some((l) => covers(line, l, kind))}
+                  onChange={(e) => toggle(kind, line, e.currentTarget.checked)}
+                />
+                <span class="dim">{kindTitles[kind]}</span> <span class={isList(kind) ? "mono" : undefined}>{visible(line)}</span>
+              </label>
+            </li>
+          )),
+        )}
+        {flags.map((flag) => (
+          <li key={flag}>
+            <label>
+              <input
+                type="checkbox"
+                checked={!!now[flag]}
+                onChange={(e) => onChange({ ...now, [flag]: e.currentTarget.checked ? wants?.[flag] : undefined })}
+              />
+              <span class="dim">{kindTitles[flag]}</span>
+            </label>
+          </li>
+        ))}
+      </ul>
+      {grant && m.granted && (
+        <button type="button" class="link co-narrow" onClick={() => onChange(undefined)}>
+          As it was granted
+        </button>
       )}
-      <Timeline r={r} />
-    </div>
-  );
-}
-
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-
-/** A large count, briefly: "2.1M". */
-const big = (n: number) => compact.format(n);
-
-function Cell({ name, value, limit, share }: { name: string; value: string; limit: string; share: number }) {
-  const full = Number.isFinite(share) ? Math.max(0, Math.min(1, share)) : 0;
-  return (
-    <div class="co-cell">
-      <small>{name}</small>
-      <b class="num">{value}</b>
-      <span class="dim small">of {limit}</span>
-      <div
-        class="meter"
-        role="meter"
-        aria-label={`${name} against its limit`}
-        aria-valuemin={0}
-        aria-valuemax={100}
-        aria-valuenow={Math.round(full * 100)}
-      >
-        <i class={full > 0.8 ? "hot" : undefined} style={{ width: `${Math.max(full * 100, share > 0 ? 1.5 : 0)}%` }} />
-      </div>
-    </div>
-  );
-}
-
-const maxLines = 500;
-
-/** Log lines and host calls by time. */
-function Timeline({ r }: { r: TestReport }) {
-  const calls = r.usage?.calls ?? [];
-  const logs = r.logs ?? [];
-  const lines: { at: number; key: string; body: ComponentChildren; kind: string }[] = [
-    ...logs.slice(0, maxLines).map((l, i) => ({ at: l.after_ns, key: `l${i}`, kind: l.level, body: logText(l.text) })),
-    ...calls
-      .slice(0, maxLines)
-      .map((c, i) => ({ at: c.after_ns, key: `c${i}`, kind: c.allowed ? "call" : "denied", body: <Call c={c} /> })),
-  ].sort((a, b) => a.at - b.at);
-  if (lines.length === 0) return <p class="dim small">It wrote no log and called nothing of the host.</p>;
-  const dropped = logs.length + calls.length - lines.length;
-  return (
-    <div class="log co-log" role="log" aria-label="Log and host calls">
-      {lines.map((l) => (
-        <div key={l.key} class={l.kind}>
-          <span class="dim">+{ns(l.at)}</span> {l.body}
-        </div>
-      ))}
-      {dropped > 0 && <div class="dim">… {count(dropped)} more</div>}
-    </div>
-  );
-}
-
-function Call({ c }: { c: HostCall }) {
-  return (
-    <>
-      <Icon name={c.allowed ? "check" : "x"} size={12} /> {c.name} {c.detail ? visible(c.detail) : ""}{" "}
-      <span class="dim">
-        {c.allowed
-          ? `allowed${c.grant ? ` by ${visible(c.grant)}` : ""}, ${ns(c.took_ns)}`
-          : `denied${c.grant ? `: ${visible(c.grant)}` : ""}`}
-      </span>
-    </>
+    </details>
   );
 }

@@ -10,6 +10,7 @@ import { navigate } from "../../lib/router";
 import { type Inspection, inspect, WasmError } from "../../lib/wasm-inspect";
 import { offlineReason } from "../../live";
 import { Button, Card, ErrorBox, Icon, Pill } from "../../ui";
+import { keepDraft, scriptPath } from "./script";
 
 /** A file on its way. */
 interface Item {
@@ -60,8 +61,18 @@ export function useUpload(stored: (review: ModuleReview, alone: boolean) => void
   const latest = useRef(stored);
   latest.current = stored;
   const patch = (key: number, fields: Partial<Item>) => setItems((was) => was.map((i) => (i.key === key ? { ...i, ...fields } : i)));
-  const add = async (files: Iterable<File>) => {
-    const looked = await Promise.all([...files].slice(0, 20).map(look));
+  const add = async (dropped: Iterable<File>) => {
+    const files = [...dropped];
+    const script = files.find((f) => /\.[cm]?[jt]s$/.test(f.name) && f.size < 256 * 1024);
+    if (script) {
+      // Source is not uploaded but edited: it is tested before it is saved.
+      const source = await script.text();
+      const name = script.name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "-");
+      keepDraft(localStorage, "", { name, version: "1.0.0", source, wants: {}, base: "", at: Date.now() });
+      navigate(scriptPath());
+      return;
+    }
+    const looked = await Promise.all(files.slice(0, 20).map(look));
     setItems((was) => [...was.filter((i) => i.state !== "done"), ...looked]);
   };
 

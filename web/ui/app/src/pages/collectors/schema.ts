@@ -83,6 +83,8 @@ export function valuesOf(all: Property[], config: Record<string, unknown>): Valu
 
 /** One value, or why what is typed is none. */
 function readValue(p: Property, text: string): { value: unknown } | { wrong: string } {
+  // A hole of a check's configuration is filled in for each system.
+  if (/^\s*\$\{[^}]*\}\s*$/.test(text)) return { value: text.trim() };
   switch (p.control) {
     case "text":
     case "choice":

@@ -66,6 +66,8 @@ export interface ExprFieldProps {
   readOnly?: boolean;
   /** The server is not asked while it is typed: it could not read it as it stands. */
   unchecked?: boolean;
+  /** Of an assertion: the collector that it is about. */
+  collector?: string;
   onReport?: (report: ExprReport | null) => void;
 }
 

@@ -1,6 +1,8 @@
 import type { Run, StepResult } from "../../api.gen";
-import { bytes, logText, ns, visible } from "../../lib/format";
+import { bytes, count, logText, ns, visible } from "../../lib/format";
+import { to } from "../../lib/router";
 import { Icon, outcomeLook, outcomeNames, Pill, Status } from "../../ui";
+import { Replay } from "./Replay";
 import "./run.css";
 
 /** All that is kept of a run: per step its assertions with the values that decided, phases, logs, use of limits; then its samples. */
@@ -10,10 +12,14 @@ export function RunDetail({ run }: { run: Run }) {
   return (
     <div class="run-d">
       {steps.map((s) => (
-        <StepPart key={s.id} s={s} only={steps.length === 1} />
+        <StepPart key={s.id} s={s} run={run} only={steps.length === 1} />
       ))}
       {steps.length === 0 && (
-        <p class="dim">{run.outcome === "pass" ? "Of passing runs only the samples are kept." : "No detail is kept of this run."}</p>
+        <p class="dim">
+          {run.outcome === "pass"
+            ? "Of passing runs only the samples are kept, unless the check keeps recordings of all runs."
+            : "No detail is kept of this run."}
+        </p>
       )}
       {samples.length > 0 && (
         <section>
@@ -38,14 +44,22 @@ function show(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function StepPart({ s, only }: { s: StepResult; only: boolean }) {
+function StepPart({ s, run, only }: { s: StepResult; run: Run; only: boolean }) {
   const phases = s.phases ?? [];
   const logs = s.logs ?? [];
   return (
     <section class="step">
       <header class="row wrap">
         {!only && <b>{visible(s.id)}</b>}
-        <span class="mono dim">{visible(s.use)}</span>
+        <span class="mono dim">
+          {s.module ? (
+            <a class="link" href={moduleHref(s.module)} title={visible(s.use)}>
+              {visible(s.module)}
+            </a>
+          ) : (
+            visible(s.use)
+          )}
+        </span>
         <Pill kind={outcomeLook(s.outcome)}>
           <Status health={outcomeLook(s.outcome)} size={13} />
           {outcomeNames[s.outcome]}
@@ -72,12 +86,7 @@ function StepPart({ s, only }: { s: StepResult; only: boolean }) {
         </ul>
       )}
       {phases.length > 0 && <Phases phases={phases} />}
-      {s.usage && (
-        <p class="dim small num">
-          {ns(s.usage.wall_ns)} wall, {bytes(s.usage.memory_bytes)} memory, {bytes(s.usage.output_bytes)} output, {s.usage.http_calls} HTTP
-          calls, {s.usage.host_calls} host calls
-        </p>
-      )}
+      {s.usage && <Used u={s.usage} />}
       {logs.length > 0 && (
         <div class="log" role="log" aria-label={`Log of ${s.id}`} tabIndex={0}>
           {logs.map((l, i) => (
@@ -89,7 +98,41 @@ function StepPart({ s, only }: { s: StepResult; only: boolean }) {
           ))}
         </div>
       )}
+      {s.module && <Replay run={run} step={s} />}
     </section>
+  );
+}
+
+/** The page of a module: of "queue-depth@1.2.0" the version that ran. */
+export function moduleHref(module: string): string {
+  const [name = "", version] = module.split("@");
+  return to.collector(name) + (version ? `?v=${encodeURIComponent(version)}` : "");
+}
+
+/** What a module used. */
+function Used({ u }: { u: NonNullable<StepResult["usage"]> }) {
+  const facts: [string, string][] = [
+    ["time", ns(u.wall_ns)],
+    ["instructions", count(u.fuel ?? 0)],
+    ["memory", bytes(u.memory_bytes)],
+    ["output", bytes(u.output_bytes)],
+    ["log", bytes(u.log_bytes)],
+    ["host calls", count(u.host_calls)],
+    ["HTTP calls", count(u.http_calls)],
+    ["TCP connections", count(u.tcp_calls ?? 0)],
+    ["DNS queries", count(u.dns_calls ?? 0)],
+  ];
+  return (
+    <dl class="used" aria-label="What it used">
+      {facts
+        .filter(([, value]) => value !== "0")
+        .map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd class="num">{value}</dd>
+          </div>
+        ))}
+    </dl>
   );
 }
 

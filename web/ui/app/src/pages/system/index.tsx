@@ -332,7 +332,15 @@ function Head({
           icon="more"
           label="More"
           end
-          items={[{ label: "Delete system", icon: "trash", danger: true, disabled: !!blocked, run: onDelete }]}
+          items={[
+            {
+              label: "Add a check",
+              icon: "plus",
+              disabled: !!blocked,
+              run: () => navigate(`/checks/new?system=${encodeURIComponent(d.system.id)}`),
+            },
+            { label: "Delete system", icon: "trash", danger: true, apart: true, disabled: !!blocked, run: onDelete },
+          ]}
         />
       </div>
     </div>
@@ -360,8 +368,17 @@ function WhyCard({ d, checks, blocked }: { d: SystemDetail; checks: SystemCheck[
         </p>
       )}
       {checks.length === 0 ? (
-        <Empty title="No check watches it">
-          So its health is Unknown, and stays so. Assign a check to it by name or by a tag, for example with{" "}
+        <Empty
+          title="No check watches it"
+          actions={
+            can("editor") && (
+              <Button icon="plus" href={`/checks/new?system=${encodeURIComponent(d.system.id)}`}>
+                Add a check
+              </Button>
+            )
+          }
+        >
+          So its health is Unknown, and stays so. Checks can also be assigned by name or by a tag with{" "}
           <span class="mono">tocsin apply</span> or Import YAML.
         </Empty>
       ) : (
@@ -391,9 +408,9 @@ function CheckLine({ c, blocked }: { c: SystemCheck; blocked?: string }) {
   return (
     <li class={off ? "off" : undefined}>
       <Status health={st.health} label />
-      <span class="nm truncate" title={`${c.assignment.check}, every ${c.assignment.interval}`}>
+      <a class="nm truncate" href={to.check(c.assignment.check)} title={`${c.assignment.check}, every ${c.assignment.interval}`}>
         {visible(c.check || c.assignment.check)}
-      </span>
+      </a>
       <span class="m">
         {off ? (
           <span class="dim">Off for this system</span>
@@ -433,6 +450,7 @@ function CheckLine({ c, blocked }: { c: SystemCheck; blocked?: string }) {
                 (err) => toastError("Run now", err),
               ),
           },
+          { label: "Edit the check", icon: "edit", run: () => navigate(to.check(c.assignment.check)) },
           { label: "Its runs", icon: "activity", run: () => setQuery({ check: c.assignment.check, runs: "all" }) },
           {
             label: off ? "Switch on for this system" : "Switch off for this system",
