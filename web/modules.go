@@ -45,6 +45,7 @@ func (s *server) modules(api huma.API, failed *huma.Schema) {
 	add(s, api, failed, operation{route: "DELETE " + at, id: "delete-module", summary: "Delete a version that is not in use", status: http.StatusNoContent, errors: []int{404, 409}}, s.deleteModule)
 	add(s, api, failed, operation{route: "GET " + at + "/file", id: "download-module", summary: "The file of a version", errors: []int{404}}, s.download)
 	s.releases(api, failed)
+	s.examples(api, failed)
 }
 
 type byName struct {

@@ -98,6 +98,8 @@ func Routes() map[string]Right {
 
 		"GET /api/v1/modules":                                     Viewer,
 		"POST /api/v1/modules":                                    Editor,
+		"GET /api/v1/examples":                                    Viewer,
+		"POST /api/v1/examples/{name}":                            Editor,
 		"GET /api/v1/modules/{name}":                              Viewer,
 		"POST /api/v1/modules/{name}/test":                        Editor,
 		"POST /api/v1/modules/{name}/rollback":                    Editor,

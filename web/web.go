@@ -26,7 +26,8 @@ import (
 // ErrBusy is returned by [Engine] for an Assignment that is running already.
 var ErrBusy = errors.New("it is running already")
 
-// Deps is what the web needs. All must be set but UI, Demo, Quarantined and Logger.
+// Deps is what the web needs. All must be set but UI, Demo, Examples, Quarantined
+// and Logger.
 type Deps struct {
 	Catalog  store.Catalog
 	Ledger   store.Ledger
@@ -54,6 +55,8 @@ type Deps struct {
 	Collectors func() []core.CollectorInfo
 	// Quarantined says of stored rules that do not run why; nil: all run.
 	Quarantined func() map[string]core.Problems
+	// Examples are modules that come with Tocsin, built, by name; nil: none.
+	Examples map[string]func() ([]byte, error)
 	// Demo is the demo shop; nil: it does not run.
 	Demo Demo
 	// UI makes the handler of the pages; boot is what a page is told of the

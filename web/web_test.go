@@ -64,6 +64,7 @@ func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) an
 		Saver: plan.NewService(plan.New(pings{}, plan.Options{}), db, ruleProblems),
 		Rules: fakeRules{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
 		Collectors: func() []core.CollectorInfo { return []core.CollectorInfo{pingInfo()} },
+		Examples:   map[string]func() ([]byte, error){"queue": func() ([]byte, error) { return []byte("queue 1.0"), nil }},
 	}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -474,6 +475,23 @@ func TestUploadForm(t *testing.T) {
 	}
 	if resp, text := in.ask("POST", "/api/v1/modules", "editor", b.String(), "Content-Type", form.FormDataContentType()); resp.StatusCode != http.StatusOK || !strings.Contains(text, `"version":"2.0"`) {
 		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+}
+
+// TestExamples stores a module that comes with Tocsin as an upload would.
+func TestExamples(t *testing.T) {
+	in := newInstance(t, web.Options{})
+	if _, text := in.ask("GET", "/api/v1/examples", "viewer", ""); !strings.Contains(text, `["queue"]`) {
+		t.Errorf("the examples are %s", text)
+	}
+	if resp, text := in.ask("POST", "/api/v1/examples/queue", "editor", ""); resp.StatusCode != http.StatusOK || !strings.Contains(text, `"stored":true`) {
+		t.Errorf("%d %s", resp.StatusCode, text)
+	}
+	if resp, text := in.ask("GET", "/api/v1/modules/queue", "viewer", ""); resp.StatusCode != http.StatusOK || !strings.Contains(text, `"version":"1.0"`) {
+		t.Errorf("the module is %d %s", resp.StatusCode, text)
+	}
+	if resp, text := in.ask("POST", "/api/v1/examples/nothing", "editor", ""); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("an example that is not there: %d %s", resp.StatusCode, text)
 	}
 }
 

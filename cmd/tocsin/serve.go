@@ -25,6 +25,7 @@ import (
 	"github.com/tocsin-io/tocsin/core/plan"
 	"github.com/tocsin-io/tocsin/core/secret"
 	"github.com/tocsin-io/tocsin/core/store/sqlite"
+	"github.com/tocsin-io/tocsin/examples"
 	"github.com/tocsin-io/tocsin/examples/demo"
 	"github.com/tocsin-io/tocsin/rules"
 	"github.com/tocsin-io/tocsin/rules/action"
@@ -250,6 +251,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 		Logger:      a.log,
 		Secrets:     vault,
 		Collectors:  known.infos,
+		Examples:    map[string]func() ([]byte, error){"queue-depth": examples.QueueDepth},
 		Quarantined: func() map[string]core.Problems { return a.runner.Quarantined() },
 		UI: func(boot func(*http.Request) any) http.Handler {
 			return ui.Handler(ui.Options{Boot: boot, Logger: a.log})

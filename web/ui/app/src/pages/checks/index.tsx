@@ -263,6 +263,7 @@ function Editing({ loaded, use, system, saved }: EditingProps) {
               {!readOnly && (
                 <Combobox
                   label="Add a system"
+                  strict
                   value=""
                   placeholder="name or id"
                   options={systemOptions().filter((o) => !form.systems.includes(o.value))}
@@ -302,12 +303,14 @@ function Editing({ loaded, use, system, saved }: EditingProps) {
           <Card title="When">
             <div class="col">
               {!base.cron && (
-                <Seg
-                  label="Run it every"
-                  value={form.every}
-                  options={intervals.map(([v, t]) => [v as string, t] as const)}
-                  onChange={(every) => put({ every })}
-                />
+                <div>
+                  <Seg
+                    label="Run it every"
+                    value={form.every}
+                    options={intervals.map(([v, t]) => [v as string, t] as const)}
+                    onChange={(every) => put({ every })}
+                  />
+                </div>
               )}
               <div class="pair">
                 {base.cron ? (

@@ -1,17 +1,18 @@
 // Every collector: the built-in ones and uploaded modules.
 
-import type { CollectorInfo, ModuleItem, Page as Paged } from "../../api.gen";
-import { api, can } from "../../lib/api";
+import { useState } from "preact/hooks";
+import type { CollectorInfo, ModuleItem, ModuleReview, Page as Paged } from "../../api.gen";
+import { api, can, seg } from "../../lib/api";
 import { bytes, ms, plural, visible } from "../../lib/format";
 import { useResource } from "../../lib/resource";
 import { navigate, to } from "../../lib/router";
 import { Page } from "../../shell/Page";
-import { Button, Card, Empty, ErrorBox, Icon, Pill, Skeleton, Tag, toast } from "../../ui";
+import { Button, Card, Empty, ErrorBox, Icon, Pill, Skeleton, Tag, toast, toastError } from "../../ui";
 import { summary } from "./permissions";
 import { rate } from "./Release";
 import { Sparkline } from "./Sparkline";
 import { starters } from "./starters";
-import { DropZone, reviewPath, UploadList, useUpload } from "./Upload";
+import { barred, DropZone, reviewPath, UploadList, useUpload } from "./Upload";
 
 interface All {
   infos: CollectorInfo[];
@@ -167,8 +168,20 @@ export function usage(m: ModuleItem): string {
   return checks.length === 0 ? "no check yet" : `${plural(checks.length, "check")} on ${plural(m.systems, "system")}`;
 }
 
-/** No module yet: ways to begin, each with what to run. */
+/** No module yet: ways to begin, each with what to run, and examples to try at once. */
 function NoModules() {
+  const examples = useResource("examples", (signal) => api.get<Paged<string>>("/examples", { signal }));
+  const [busy, setBusy] = useState("");
+  const no = barred();
+  const use = async (name: string) => {
+    setBusy(name);
+    try {
+      navigate(reviewPath(await api.post<ModuleReview>(`/examples/${seg(name)}`)));
+    } catch (err) {
+      toastError(`Taking ${name}`, err);
+      setBusy("");
+    }
+  };
   return (
     <Card>
       <Empty title="No module yet" art={<Icon name="box" size={28} />}>
@@ -201,6 +214,16 @@ function NoModules() {
           </li>
         ))}
       </ul>
+      {can("editor") && (examples.data?.items ?? []).length > 0 && (
+        <div class="co-examples">
+          <span class="dim2">Or try one that comes with Tocsin:</span>
+          {(examples.data?.items ?? []).map((name) => (
+            <Button small icon="play" key={name} busy={busy === name} disabled={!!no || busy !== ""} title={no} onClick={() => use(name)}>
+              {name}
+            </Button>
+          ))}
+        </div>
+      )}
       <p class="dim co-then">
         Then <code>tocsin module test</code> runs it on your machine, and <code>tocsin module push</code> or a drop on this page brings it
         here.

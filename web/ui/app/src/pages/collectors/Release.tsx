@@ -257,12 +257,14 @@ export function CanaryDialog({
         </p>
         <div class="fld">
           <span class="lb">Share of the assignments</span>
-          <Seg
-            label="Share of the assignments"
-            value={percent}
-            options={["5", "10", "25", "50"].map((p) => [p, `${p} %`] as const)}
-            onChange={setPercent}
-          />
+          <div>
+            <Seg
+              label="Share of the assignments"
+              value={percent}
+              options={["5", "10", "25", "50"].map((p) => [p, `${p} %`] as const)}
+              onChange={setPercent}
+            />
+          </div>
         </div>
         <TextField
           label="Per cent"
@@ -275,6 +277,7 @@ export function CanaryDialog({
         />
         <Combobox
           label="And on these systems"
+          strict
           value=""
           placeholder="add a system"
           options={systemOptions().filter((o) => !systems.includes(o.value))}
@@ -360,7 +363,6 @@ export function Versions({ item, shown, onChange, reload }: Of & { shown: Module
                   icon: "trash",
                   danger: true,
                   apart: true,
-                  hint: (v.keeps ?? []).length > 0 ? "in use" : undefined,
                   disabled: !!no,
                   run: () => setDoomed(v),
                 },

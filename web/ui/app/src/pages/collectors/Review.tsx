@@ -65,7 +65,8 @@ export function Review({ item, version, active, onChange }: Props) {
   const base = baseOf(item, version, active);
   const rows = compare(wants, base?.grant);
   const own = reviewed ? version.grant : undefined;
-  const [decisions, setDecisions] = useState<Decisions>(() => begin(wants, rows, own, base?.grant));
+  const before = base && { grant: base.grant, wants: base.manifest.wants };
+  const [decisions, setDecisions] = useState<Decisions>(() => begin(wants, rows, own, before));
   const [editing, setEditing] = useState(!reviewed);
   const [busy, setBusy] = useState(false);
   const [trying, setTrying] = useState(false);
@@ -170,7 +171,7 @@ export function Review({ item, version, active, onChange }: Props) {
         {editing && reviewed && (
           <Button
             onClick={() => {
-              setDecisions(begin(wants, rows, own, base?.grant));
+              setDecisions(begin(wants, rows, own, before));
               setEditing(false);
             }}
           >
@@ -193,7 +194,7 @@ export function Review({ item, version, active, onChange }: Props) {
               { label: "Only save the grant", icon: "check", run: () => void act("grant") },
             ]}
           >
-            More
+            Other ways
           </Menu>
         )}
         {isActive

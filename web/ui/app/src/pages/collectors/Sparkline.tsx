@@ -6,7 +6,7 @@ export function Sparkline({ series, width = 96, height = 22 }: { series: ModuleP
   if (series.length < 2) return null;
   const ran = series.filter((p) => p.runs > 0);
   const most = Math.max(...ran.map((p) => p.wall_ms), 0.001);
-  const step = width / Math.max(1, series.length - 1);
+  const step = (width - 2) / Math.max(1, series.length - 1);
   const parts: string[] = [];
   let on = false;
   series.forEach((p, i) => {
@@ -15,11 +15,11 @@ export function Sparkline({ series, width = 96, height = 22 }: { series: ModuleP
       return;
     }
     const y = 1 + (1 - p.wall_ms / most) * (height - 6);
-    parts.push(`${on ? "L" : "M"}${(i * step).toFixed(1)} ${y.toFixed(1)}`);
-    if (!on && series[i + 1]?.runs === 0) parts.push("h1.5");
+    parts.push(`${on ? "L" : "M"}${(1 + i * step).toFixed(1)} ${y.toFixed(1)}`);
+    if (!on && !series[i + 1]?.runs) parts.push("h0.01");
     on = true;
   });
-  const bad = series.map((p, i) => (p.errors > 0 ? `M${(i * step).toFixed(1)} ${height - 3}v3` : "")).join("");
+  const bad = series.map((p, i) => (p.errors > 0 ? `M${(1 + i * step).toFixed(1)} ${height - 3}v3` : "")).join("");
   const errors = series.reduce((n, p) => n + p.errors, 0);
   return (
     <svg
@@ -30,7 +30,7 @@ export function Sparkline({ series, width = 96, height = 22 }: { series: ModuleP
       role="img"
       aria-label={`The last hour: up to ${ms(most)} on average a minute, ${errors} errors`}
     >
-      <path d={parts.join("")} fill="none" stroke="var(--accent)" stroke-width="1.400" stroke-linejoin="round" />
+      <path d={parts.join("")} fill="none" stroke="var(--accent)" stroke-width="1.6" stroke-linejoin="round" stroke-linecap="round" />
       {bad && <path d={bad} stroke="var(--unhealthy-f)" stroke-width="2" />}
     </svg>
   );

@@ -272,7 +272,14 @@ export function linesOf(text: string): string[] {
  * What is decided before anybody decides: a version that was reviewed keeps
  * what it was granted, and a line that was held to a part of it stays held.
  */
-export function begin(wants: Grant | undefined, rows: Row[], own: Grant | undefined, before: Grant | undefined): Decisions {
+export function begin(
+  wants: Grant | undefined,
+  rows: Row[],
+  own: Grant | undefined,
+  before?: { grant?: Grant; wants?: Grant },
+): Decisions {
+  // What was asked for before and granted only in part.
+  const held = (kind: ListKind, l: Line) => l.change === "widened" && (before?.wants?.[kind] ?? []).some((w) => covers(w, l.text, kind));
   const out: Decisions = {};
   for (const { kind, lines } of rows) {
     if (own) {
@@ -282,10 +289,10 @@ export function begin(wants: Grant | undefined, rows: Row[], own: Grant | undefi
       } else if (kind === "private") out.private = { yes: !!own.private };
       else if (kind === "kv") out.kv = { yes: !!own.kv };
       else out.limits = { yes: true };
-    } else if (isList(kind) && lines.some((l) => l.change === "widened")) {
+    } else if (isList(kind) && lines.some((l) => held(kind, l))) {
       const text = lines
         .filter((l) => l.change !== "gone")
-        .flatMap((l) => (l.change === "widened" ? grantedUnder(l.text, before, kind) : [l.text]))
+        .flatMap((l) => (held(kind, l) ? grantedUnder(l.text, before?.grant, kind) : [l.text]))
         .join("\n");
       out[kind] = { text };
     }
