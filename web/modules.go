@@ -133,8 +133,8 @@ func (s *server) review(ctx context.Context, kind core.ModuleKind, m core.Manife
 func (s *server) taken(name string) core.Problems {
 	var says string
 	switch {
-	case name == "new":
-		says = `a module cannot have the name "new": its page would be /collectors/new, which is taken`
+	case name == "new" || name == "new-script":
+		says = fmt.Sprintf("a module cannot have the name %q: its page would be /collectors/%s, which is taken", name, name)
 	case slices.ContainsFunc(s.Collectors(), func(c core.CollectorInfo) bool { return c.Name == name }):
 		says = fmt.Sprintf("a module cannot have the name %q: a built-in collector has it", name)
 	default:

@@ -144,6 +144,22 @@ func TestUpload(t *testing.T) {
 	p.reads(15*time.Second, "active")
 }
 
+// TestExample takes the module that comes with the binary, from the page that
+// has none.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	p := open(t, 390, 844, false)
+	p.visit(s.Link)
+	p.visit(s.URL + "/collectors")
+	p.reads(30*time.Second, "Or try one that comes with Tocsin")
+	p.accessible()
+	p.fits()
+	p.upload(func() { p.click("queue-depth") })
+	p.reads(15*time.Second, "2 permissions wait for your decision")
+	p.both("review")
+}
+
 // TestHostileUpload refuses what is no module, and says why.
 func TestHostileUpload(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,8 @@ func TestPages(t *testing.T) {
 		{"collectors", "/collectors", "queue-depth"},
 		{"module", "/collectors/queue-depth", "Test run"},
 		{"builtin", "/collectors/http", "http"},
+		{"check", "/checks/" + runs.Items[0].Assignment[strings.IndexByte(runs.Items[0].Assignment, ':')+1:], "Must hold"},
+		{"check-new", "/checks/new?use=wasm:queue-depth&system=payments", "Recordings are kept"},
 		{"activity", "/activity", "payments"},
 		{"missing", "/nowhere", "There is no such page"},
 	}

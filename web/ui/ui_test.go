@@ -124,6 +124,8 @@ func TestBudget(t *testing.T) {
 			first[ext] += o.Gzip
 		case strings.HasPrefix(name, "editor.") && o.Gzip > 140*kb:
 			t.Errorf("%s has %d bytes, the most is %d", name, o.Gzip, 140*kb)
+		case strings.HasPrefix(name, "script.") && o.Gzip > 60*kb:
+			t.Errorf("%s has %d bytes, the most is %d", name, o.Gzip, 60*kb)
 		case lazy && !strings.HasPrefix(name, "editor.") && o.Gzip > 30*kb:
 			t.Errorf("%s has %d bytes, the most is %d", name, o.Gzip, 30*kb)
 		}

@@ -34,9 +34,10 @@ export default defineConfig({
           groups: [
             {
               name: "editor",
-              test: /node_modules\/(@codemirror|@lezer|style-mod|w3c-keyname|crelt|@marijn)\/|\/src\/expr\//,
+              test: /node_modules\/(@codemirror\/(?!lang-)[^/]*|@lezer\/(?!javascript)[^/]*|style-mod|w3c-keyname|crelt|@marijn)\/|\/src\/expr\//,
               priority: 30,
             },
+            { name: "script", test: /node_modules\/(@lezer\/javascript|@codemirror\/lang-javascript)\/|\/src\/script\//, priority: 20 },
             { name: "chart", test: /node_modules\/uplot\/|\/src\/pages\/system\/chart\.ts/, priority: 30 },
             {
               name: "base",

@@ -122,7 +122,9 @@ describe("a grant", () => {
     const wide: Grant = { http: ["https://*.a.test:443", "https://b.test:443"] };
     const before: Grant = { http: ["https://x.a.test:443"] };
     const rows = compare(wide, before);
-    expect(begin(wide, rows, undefined, { grant: before, wants: wide })).toEqual({ http: { text: "https://x.a.test:443\nhttps://b.test:443" } });
+    expect(begin(wide, rows, undefined, { grant: before, wants: wide })).toEqual({
+      http: { text: "https://x.a.test:443\nhttps://b.test:443" },
+    });
     expect(begin(wide, rows, undefined, { grant: before, wants: before })).toEqual({});
     expect(begin(wide, rows, before)).toEqual({ http: { yes: true, text: "https://x.a.test:443" } });
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Gate, Rule, Step } from "../src/api.gen";
+import { folded } from "../src/lib/diff";
 import {
   canonical,
   diff,
@@ -7,7 +8,6 @@ import {
   duration,
   durationWords,
   elsewhere,
-  folded,
   formGate,
   gateForm,
   idFrom,

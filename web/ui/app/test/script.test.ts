@@ -64,7 +64,7 @@ test("drafts", () => {
     setItem: (k: string, v: string) => void kept.set(k, v),
     removeItem: (k: string) => void kept.delete(k),
   };
-  const draft = { name: "a", version: "1", source: "x", wants: {}, base: "", at: 1 };
+  const draft = { name: "a", version: "1", source: "x", doc: "", schema: "", samples: "", wants: {}, base: "", at: 1 };
   keepDraft(shelf, "", draft);
   expect(loadDraft(shelf, "")).toEqual(draft);
   expect(loadDraft(shelf, "a")).toBeNull();
@@ -72,6 +72,17 @@ test("drafts", () => {
   expect(loadDraft(shelf, "")).toBeNull();
   shelf.setItem("tocsin.draft.script.*new", "{");
   expect(loadDraft(shelf, "")).toBeNull();
-  expect(() => keepDraft({ ...shelf, setItem: () => { throw new Error("full"); } }, "", draft)).not.toThrow();
+  expect(() =>
+    keepDraft(
+      {
+        ...shelf,
+        setItem: () => {
+          throw new Error("full");
+        },
+      },
+      "",
+      draft,
+    ),
+  ).not.toThrow();
   expect(scriptPath("a b", "1")).toBe("/collectors/a%20b/edit?v=1");
 });

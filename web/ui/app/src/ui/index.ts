@@ -7,6 +7,7 @@
 //   Field        label, hint and errors around a control; TextField, TextArea, Select, Switch are made of it;
 //                problemsAt(problems, path) picks the server's problems of a field
 //   Dialog       modal; Confirm asks before what cannot be undone
+//   Diff         what differs between two texts
 //   Menu         a button with a menu
 //   Combobox     text with suggestions
 //   toast(...)   what became of what the person did; toastError(doing, err); Toasts is in the shell
@@ -26,6 +27,7 @@ export { Button, type ButtonProps } from "./Button";
 export { Card } from "./Card";
 export { Combobox, type Option } from "./Combobox";
 export { Confirm, Dialog } from "./Dialog";
+export { Diff } from "./Diff";
 export { Diagnostics, Empty, ErrorBox, Skeleton, SkeletonRows } from "./Feedback";
 export { Field, problemsAt, Select, Switch, TextArea, TextField } from "./Field";
 export { Icon, Mark } from "./Icon";

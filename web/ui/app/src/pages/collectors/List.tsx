@@ -11,6 +11,7 @@ import { Button, Card, Empty, ErrorBox, Icon, Pill, Skeleton, Tag, toast, toastE
 import { summary } from "./permissions";
 import { rate } from "./Release";
 import { Sparkline } from "./Sparkline";
+import { useScripts } from "./scriptApi";
 import { starters } from "./starters";
 import { barred, DropZone, reviewPath, UploadList, useUpload } from "./Upload";
 
@@ -33,6 +34,7 @@ export function List() {
     if (alone) navigate(reviewPath(review));
     else all.reload();
   });
+  const scripts = useScripts();
   const modules = all.data?.modules ?? [];
   const builtin = (all.data?.infos ?? []).filter((c) => !c.name.includes(":"));
   return (
@@ -41,7 +43,7 @@ export function List() {
         <h1>Collectors</h1>
         {all.data && <span class="dim">{[plural(modules.length, "module"), `${builtin.length} built in`].join(", ")}</span>}
         <span class="sp" />
-        {can("editor") && (
+        {can("editor") && scripts && (
           <Button icon="edit" href="/collectors/new-script">
             New script
           </Button>
@@ -56,7 +58,7 @@ export function List() {
       <UploadList upload={upload} />
       {all.error && <ErrorBox error={all.error} doing="Loading the collectors" retry={all.reload} />}
       {!all.data && !all.error && <Waiting />}
-      {all.data && modules.length === 0 && <NoModules />}
+      {all.data && modules.length === 0 && <NoModules scripts={scripts} />}
       {modules
         .filter((m) => m.error)
         .map((m) => (
@@ -169,7 +171,7 @@ export function usage(m: ModuleItem): string {
 }
 
 /** No module yet: ways to begin, each with what to run, and examples to try at once. */
-function NoModules() {
+function NoModules({ scripts }: { scripts: boolean }) {
   const examples = useResource("examples", (signal) => api.get<Paged<string>>("/examples", { signal }));
   const [busy, setBusy] = useState("");
   const no = barred();
@@ -189,30 +191,32 @@ function NoModules() {
         It runs in a sandbox and reaches only what you allow.
       </Empty>
       <ul class="co-starters">
-        {starters.map((s) => (
-          <li key={s.lang}>
-            <b>{s.title}</b>
-            <p class="dim2">{s.text}</p>
-            {s.command ? (
-              <div class="co-command">
-                <code>{s.command}</code>
-                <Button
-                  small
-                  kind="ghost"
-                  icon="copy"
-                  label={`Copy the command for ${s.title}`}
-                  onClick={() => void copy(s.command ?? "")}
-                />
-              </div>
-            ) : (
-              can("editor") && (
-                <Button small icon="edit" href="/collectors/new-script">
-                  Write a script
-                </Button>
-              )
-            )}
-          </li>
-        ))}
+        {starters
+          .filter((s) => s.command || scripts)
+          .map((s) => (
+            <li key={s.lang}>
+              <b>{s.title}</b>
+              <p class="dim2">{s.text}</p>
+              {s.command ? (
+                <div class="co-command">
+                  <code>{s.command}</code>
+                  <Button
+                    small
+                    kind="ghost"
+                    icon="copy"
+                    label={`Copy the command for ${s.title}`}
+                    onClick={() => void copy(s.command ?? "")}
+                  />
+                </div>
+              ) : (
+                can("editor") && (
+                  <Button small icon="edit" href="/collectors/new-script">
+                    Write a script
+                  </Button>
+                )
+              )}
+            </li>
+          ))}
       </ul>
       {can("editor") && (examples.data?.items ?? []).length > 0 && (
         <div class="co-examples">

@@ -9,7 +9,7 @@ import { effective, type ListKind, lineFor } from "./permissions";
 /** Widens the grant of the test by a line that a denied call needed; undefined when the module does not ask for it. */
 export type Widen = (kind: ListKind, line: string) => (() => void) | undefined;
 
-export function Report({ r, widen }: { r: TestReport; widen?: Widen }) {
+export function Report({ r, widen, widenText }: { r: TestReport; widen?: Widen; widenText?: string }) {
   const samples = Object.entries(r.samples ?? {});
   return (
     <div class="col" aria-live="polite">
@@ -29,7 +29,7 @@ export function Report({ r, widen }: { r: TestReport; widen?: Widen }) {
           </tbody>
         </table>
       )}
-      <Denied r={r} widen={widen} />
+      <Denied r={r} widen={widen} text={widenText ?? "Allow for this test"} />
       <Timeline r={r} />
     </div>
   );
@@ -97,7 +97,7 @@ function Verdict({ r }: { r: TestReport }) {
 }
 
 /** Calls that were denied, each with what would allow it. */
-function Denied({ r, widen }: { r: TestReport; widen?: Widen }) {
+function Denied({ r, widen, text: button }: { r: TestReport; widen?: Widen; text: string }) {
   const seen = new Map<string, { kind: ListKind; text: string }>();
   for (const c of r.usage?.calls ?? []) {
     const line = c.allowed ? undefined : lineFor(c.name, c.detail ?? "");
@@ -119,7 +119,7 @@ function Denied({ r, widen }: { r: TestReport; widen?: Widen }) {
             </span>
             {allow && (
               <Button small onClick={allow}>
-                Allow for this test
+                {button}
               </Button>
             )}
           </li>

@@ -68,7 +68,17 @@ export function useUpload(stored: (review: ModuleReview, alone: boolean) => void
       // Source is not uploaded but edited: it is tested before it is saved.
       const source = await script.text();
       const name = script.name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "-");
-      keepDraft(localStorage, "", { name, version: "1.0.0", source, wants: {}, base: "", at: Date.now() });
+      keepDraft(localStorage, "", {
+        name,
+        version: "1.0.0",
+        source,
+        doc: "",
+        schema: "",
+        samples: "",
+        wants: {},
+        base: "",
+        at: Date.now(),
+      });
       navigate(scriptPath());
       return;
     }

@@ -272,12 +272,7 @@ export function linesOf(text: string): string[] {
  * What is decided before anybody decides: a version that was reviewed keeps
  * what it was granted, and a line that was held to a part of it stays held.
  */
-export function begin(
-  wants: Grant | undefined,
-  rows: Row[],
-  own: Grant | undefined,
-  before?: { grant?: Grant; wants?: Grant },
-): Decisions {
+export function begin(wants: Grant | undefined, rows: Row[], own: Grant | undefined, before?: { grant?: Grant; wants?: Grant }): Decisions {
   // What was asked for before and granted only in part.
   const held = (kind: ListKind, l: Line) => l.change === "widened" && (before?.wants?.[kind] ?? []).some((w) => covers(w, l.text, kind));
   const out: Decisions = {};

@@ -26,6 +26,11 @@ export interface ScriptDraft {
   name: string;
   version: string;
   source: string;
+  doc: string;
+  /** JSON schema of its configuration, as text. */
+  schema: string;
+  /** Its samples, one a line. */
+  samples: string;
   wants: Grant;
   /** Version whose source it began with; empty for a new script. */
   base: string;
