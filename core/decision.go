@@ -122,6 +122,15 @@ type Delivery struct {
 	Error    string          `json:"error,omitempty" doc:"of the newest attempt"`
 	Output   json.RawMessage `json:"output,omitempty" doc:"what later steps see as steps.<id>"`
 	Updated  time.Time       `json:"updated"`
+	Trace    *StepTrace      `json:"trace,omitempty" doc:"of the newest attempt of an action of a module"`
+}
+
+// StepTrace is what a Module said and used in one attempt of a step.
+type StepTrace struct {
+	Module  string    `json:"module" doc:"what ran: NAME@VERSION"`
+	Summary string    `json:"summary,omitempty"`
+	Logs    []LogLine `json:"logs,omitempty"`
+	Usage   *Usage    `json:"usage,omitempty"`
 }
 
 // DeliveryStatus is where a Delivery is.

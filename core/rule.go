@@ -1,6 +1,10 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Rule says what to do about changes: Trigger, condition, Gate and steps.
 type Rule struct {
@@ -96,11 +100,26 @@ func (r *Refire) UnmarshalText(text []byte) error {
 type Step struct {
 	ID              string         `json:"id,omitempty" doc:"names its output for later steps; action and place when empty"`
 	If              string         `json:"if,omitempty" doc:"expr, bool; false skips the step"`
-	Action          string         `json:"action" doc:"webhook or log"`
+	Action          string         `json:"action" doc:"webhook, log or wasm:MODULE"`
 	With            map[string]any `json:"with,omitempty" doc:"what the action takes; text may hold \\${expr}"`
 	Timeout         Duration       `json:"timeout,omitempty" doc:"of one attempt; default 10s"`
 	Retry           Retry          `json:"retry,omitzero"`
 	ContinueOnError bool           `json:"continue_on_error,omitempty"`
+}
+
+// Name is the id of s in its list, where place counts from 0: its action and
+// its place, counted from 1, when it was given none.
+func (s Step) Name(place int) string {
+	if s.ID != "" {
+		return s.ID
+	}
+	word := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, s.Action)
+	return word + "_" + strconv.Itoa(place+1)
 }
 
 // Retry bounds the attempts of a Step.

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
@@ -24,13 +24,35 @@ const (
 	maxStep  = 5 * time.Minute      // of one attempt of a step
 )
 
-// Compiler checks rules and makes them ready to decide. It is immutable and
-// safe for concurrent use.
+// Compiler checks rules and makes them ready to decide. It is safe for
+// concurrent use.
 type Compiler struct {
-	event   *lang.Scope
-	step    *lang.Scope
+	base    *scopes // without modules
 	selects *lang.Scope
 	actions map[string]action.Action
+	modules Modules // nil when there are none
+	current *atomic.Pointer[scopes]
+}
+
+// Modules is what modules add to rules. It can change at any time. It is safe
+// for concurrent use.
+type Modules interface {
+	// Action is the action of a module, "wasm:NAME". The text of the error
+	// says what to do.
+	Action(name string) (action.Action, error)
+	// Actions lists the names of those there are.
+	Actions() []string
+	// Functions are what expressions can call besides the language's own.
+	Functions() []lang.Func
+	// Edition is another text whenever one of the others answers otherwise.
+	Edition() string
+}
+
+// scopes are what expressions of rules see while modules are what they are.
+type scopes struct {
+	edition string
+	event   *lang.Scope
+	step    *lang.Scope
 }
 
 // NewCompiler makes a Compiler that knows the actions, by the name that steps
@@ -51,7 +73,69 @@ func NewCompiler(actions map[string]action.Action) (*Compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the environment of selectors: %w", err)
 	}
-	return &Compiler{event: event, step: step, selects: selects, actions: actions}, nil
+	return &Compiler{base: &scopes{event: event, step: step}, selects: selects, actions: actions, current: &atomic.Pointer[scopes]{}}, nil
+}
+
+// With is c that knows what modules add.
+func (c *Compiler) With(m Modules) *Compiler {
+	out := *c
+	out.modules, out.current = m, &atomic.Pointer[scopes]{}
+	return &out
+}
+
+// edition is that of the modules: rules that were compiled under another one
+// are compiled anew.
+func (c *Compiler) edition() string {
+	if c.modules == nil {
+		return ""
+	}
+	return c.modules.Edition()
+}
+
+// scopes are those of the present edition.
+func (c *Compiler) scopes() *scopes {
+	if c.modules == nil {
+		return c.base
+	}
+	edition := c.modules.Edition()
+	if s := c.current.Load(); s != nil && s.edition == edition {
+		return s
+	}
+	functions := c.modules.Functions()
+	s := &scopes{edition: edition, event: c.base.event.WithFuncs(functions), step: c.base.step.WithFuncs(functions)}
+	c.current.Store(s)
+	return s
+}
+
+// isModule reports whether an action is one of a module.
+func isModule(name string) bool { return strings.Contains(name, ":") }
+
+// action finds an action by the name that steps use. The problem has no path.
+func (c *Compiler) action(name string) (action.Action, *core.Problem) {
+	if a, ok := c.actions[name]; ok {
+		return a, nil
+	}
+	names := slices.Sorted(maps.Keys(c.actions))
+	switch {
+	case isModule(name) && c.modules == nil:
+		return nil, &core.Problem{Code: "step", Message: fmt.Sprintf("%q is the action of a module, and modules are not available here", name), Fix: "a running server knows its modules"}
+	case isModule(name):
+		a, err := c.modules.Action(name)
+		if err != nil {
+			return nil, &core.Problem{Code: "step", Message: err.Error()}
+		}
+		return a, nil
+	case c.modules != nil:
+		names = append(names, c.modules.Actions()...)
+	}
+	fix := "there are " + strings.Join(names, " and ")
+	if len(names) > 2 {
+		fix = "there are " + strings.Join(names, ", ")
+	}
+	if near := lang.Nearest(name, names); near != "" {
+		fix = fmt.Sprintf("did you mean %q?", near)
+	}
+	return nil, &core.Problem{Code: "step", Message: fmt.Sprintf("%q is not an action", name), Fix: fix}
 }
 
 // Program is a compiled Rule; immutable and safe for concurrent use.
@@ -70,6 +154,8 @@ type Program struct {
 
 	Rule     core.Rule
 	Revision string
+
+	edition string // of the modules that it was compiled with
 }
 
 type trigger struct {
@@ -121,7 +207,8 @@ func Revision(r core.Rule) string {
 // Program is nil when there is any problem. Paths are relative to the rule:
 // "on[0].when", "gate.while", "do[1].with.body".
 func (c *Compiler) Compile(r core.Rule) (*Program, core.Problems) {
-	b := &builder{c: c, program: &Program{Rule: r, Revision: Revision(r)}}
+	s := c.scopes()
+	b := &builder{c: c, scopes: s, program: &Program{Rule: r, Revision: Revision(r), edition: s.edition}}
 	b.identity()
 	b.triggers()
 	b.conditions()
@@ -138,6 +225,7 @@ func (c *Compiler) Compile(r core.Rule) (*Program, core.Problems) {
 // builder collects the parts of a Program and the problems.
 type builder struct {
 	c        *Compiler
+	scopes   *scopes
 	program  *Program
 	problems core.Problems
 }
@@ -203,7 +291,7 @@ func (b *builder) conditions() {
 	if strings.TrimSpace(r.Gate.By) == "" {
 		return
 	}
-	by, problems := lang.Compile(b.c.event, r.Gate.By, lang.Any)
+	by, problems := lang.Compile(b.scopes.event, r.Gate.By, lang.Any)
 	b.problems = append(b.problems, problems.Under("gate.by")...)
 	if p.by = by; by != nil {
 		p.reads = reads(by)
@@ -215,7 +303,7 @@ func (b *builder) condition(path, name, source string) *condition {
 	if strings.TrimSpace(source) == "" {
 		return nil
 	}
-	program, problems := lang.Compile(b.c.event, source, lang.Bool)
+	program, problems := lang.Compile(b.scopes.event, source, lang.Bool)
 	b.problems = append(b.problems, problems.Under(path)...)
 	if len(problems) > 0 {
 		return nil
@@ -366,9 +454,9 @@ func (b *builder) steps(list string, steps []core.Step) {
 	before := map[string]action.Action{}
 	for i, s := range named(steps) {
 		path := fmt.Sprintf("%s[%d]", list, i)
-		a, ok := b.c.actions[s.Action]
-		if !ok {
-			b.bad(path+".action", "step", "there are "+strings.Join(slices.Sorted(maps.Keys(b.c.actions)), " and "), "%q is not an action", s.Action)
+		a, problem := b.c.action(s.Action)
+		if problem != nil {
+			b.problems = append(b.problems, core.Problems{*problem}.Under(path+".action")...)
 			continue
 		}
 		switch {
@@ -399,15 +487,16 @@ func (b *builder) bounds(path string, s core.Step) {
 func (b *builder) texts(path string, s core.Step, a action.Action, before map[string]action.Action) {
 	b.problems = append(b.problems, a.Check(s.With).Under(path+".with")...)
 	var refs []string
+	scope := b.scopes.step.WithTypes(outputTypes(before))
 	if s.If != "" {
-		p, problems := lang.Compile(b.c.step, s.If, lang.Bool)
+		p, problems := lang.Compile(scope, s.If, lang.Bool)
 		b.problems = append(b.problems, problems.Under(path+".if")...)
 		if p != nil {
 			refs = p.Refs()
 		}
 	}
 	if s.With != nil {
-		v, problems := lang.CompileValue(b.c.step, s.With)
+		v, problems := lang.CompileValue(scope, s.With)
 		b.problems = append(b.problems, problems.Under(path+".with")...)
 		if v != nil {
 			refs = append(refs, v.Refs()...)
@@ -436,17 +525,36 @@ func (b *builder) output(path, ref string, before map[string]action.Action) {
 		return
 	}
 	if len(parts) > 2 && !slices.Contains(a.Outputs(), parts[2]) {
-		b.bad(path, "step", "there are "+strings.Join(a.Outputs(), ", "), "%s: the output of the step has no field %q", ref, parts[2])
+		fix := "there are " + strings.Join(a.Outputs(), ", ")
+		if near := lang.Nearest(parts[2], a.Outputs()); near != "" {
+			fix = fmt.Sprintf("did you mean %q?", near)
+		} else if len(a.Outputs()) == 0 {
+			fix = "it has none"
+		}
+		b.bad(path, "step", fix, "%s: the output of the step has no field %q", ref, parts[2])
 	}
+}
+
+// outputTypes are the types of the outputs of steps, by path.
+func outputTypes(steps map[string]action.Action) map[string]core.SampleType {
+	out := map[string]core.SampleType{}
+	for id, a := range steps {
+		typed, ok := a.(action.Typed)
+		if !ok {
+			continue
+		}
+		for field, t := range typed.Types() {
+			out["steps."+id+"."+field] = t
+		}
+	}
+	return out
 }
 
 // named gives steps without an id one: the action and the place, from 1.
 func named(steps []core.Step) []core.Step {
 	out := slices.Clone(steps)
 	for i := range out {
-		if out[i].ID == "" {
-			out[i].ID = out[i].Action + "_" + strconv.Itoa(i+1)
-		}
+		out[i].ID = out[i].Name(i)
 	}
 	return out
 }

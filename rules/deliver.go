@@ -195,6 +195,7 @@ func (d *Deliveries) rest(ctx context.Context, done <-chan struct{}) {
 // result is what became of an attempt.
 type result struct {
 	output  map[string]any
+	trace   *core.StepTrace
 	err     error
 	skipped bool
 	busy    time.Time // not tried: the channel is busy or paused until then
@@ -258,9 +259,12 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 			r = result{err: &action.RefusedError{Reason: fmt.Sprintf("the action failed badly: %v", p)}}
 		}
 	}()
-	a, ok := d.compiler.actions[c.Step.Action]
-	if !ok {
-		return result{err: &action.RefusedError{Reason: fmt.Sprintf("%q is not an action", c.Step.Action)}}
+	a, problem := d.compiler.action(c.Step.Action)
+	switch {
+	case problem != nil && isModule(c.Step.Action): // it may be back for the next attempt
+		return result{err: errors.New(problem.Message)}
+	case problem != nil:
+		return result{err: &action.RefusedError{Reason: problem.Message}}
 	}
 	with, run, err := d.render(c)
 	switch {
@@ -281,7 +285,13 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 	defer cancel()
 	failed := true
 	defer func() { d.channels.leave(channel, failed, time.Now()) }()
-	r.output, r.err = a.Do(ctx, action.Call{With: with, Key: c.Key, Rule: c.Rule, Firing: c.Delivery.Firing})
+	trace := &core.StepTrace{}
+	r.output, r.err = a.Do(ctx, action.Call{
+		With: with, Key: c.Key, Attempt: c.Attempts, Rule: c.Rule, Firing: c.Delivery.Firing, Step: c.Step.Name(c.Place), Trace: trace,
+	})
+	if trace.Module != "" {
+		r.trace = trace
+	}
 	if ctx.Err() != nil && r.err != nil {
 		r.err = fmt.Errorf("no answer within %s: %w", core.Duration(timeout), r.err)
 	}
@@ -293,12 +303,13 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 // render evaluates the condition and the texts of a step and resolves its
 // secrets. The error is not worth another attempt unless a secret is missing.
 func (d *Deliveries) render(c store.Claimed) (with map[string]any, run bool, err error) {
-	env, err := stepEnvOf(c)
+	env, err := d.stepEnv(c)
 	if err != nil {
 		return nil, false, &action.RefusedError{Reason: err.Error()}
 	}
+	scope := d.compiler.scopes().step
 	if c.Step.If != "" {
-		p, problems := lang.Compile(d.compiler.step, c.Step.If, lang.Bool)
+		p, problems := lang.Compile(scope, c.Step.If, lang.Bool)
 		if err := problems.Err(); err != nil {
 			return nil, false, &action.RefusedError{Reason: "if: " + err.Error()}
 		}
@@ -310,7 +321,7 @@ func (d *Deliveries) render(c store.Claimed) (with map[string]any, run bool, err
 			return nil, false, nil
 		}
 	}
-	v, problems := lang.CompileValue(d.compiler.step, c.Step.With)
+	v, problems := lang.CompileValue(scope, c.Step.With)
 	if err := problems.Err(); err != nil {
 		return nil, false, &action.RefusedError{Reason: "with: " + err.Error()}
 	}
@@ -324,6 +335,53 @@ func (d *Deliveries) render(c store.Claimed) (with map[string]any, run bool, err
 	}
 	with, _ = rendered.(map[string]any)
 	return with, true, nil
+}
+
+// stepEnv is the environment that a delivery is rendered from, with outputs of
+// the types that their actions declare.
+func (d *Deliveries) stepEnv(c store.Claimed) (StepEnv, error) {
+	env, err := stepEnvOf(c)
+	if err != nil {
+		return env, err
+	}
+	for place, s := range c.Firing.Steps {
+		output, ok := env.Steps[s.Name(place)].(map[string]any)
+		if !ok {
+			continue
+		}
+		a, _ := d.compiler.action(s.Action)
+		typed, ok := a.(action.Typed)
+		if !ok {
+			continue
+		}
+		for field, t := range typed.Types() {
+			output[field] = typedOutput(t, output[field])
+		}
+	}
+	return env, nil
+}
+
+// typedOutput is a value as its type says, after it was JSON. One that does not
+// fit stays as it is.
+func typedOutput(t core.SampleType, v any) any {
+	switch x := v.(type) {
+	case float64:
+		if t == core.IntegerSample && x == float64(int64(x)) {
+			return int64(x)
+		}
+	case string:
+		switch t { //nolint:exhaustive // the others are the same in JSON
+		case core.DurationSample:
+			if d, err := core.ParseDuration(x); err == nil {
+				return d.Std()
+			}
+		case core.TimeSample:
+			if at, err := time.Parse(time.RFC3339Nano, x); err == nil {
+				return at
+			}
+		}
+	}
+	return v
 }
 
 // stepEnvOf is the environment that a delivery is rendered from.
@@ -384,6 +442,7 @@ func (d *Deliveries) settle(c store.Claimed, r result, now time.Time) core.Deliv
 	after := c.Delivery
 	after.Updated = now
 	after.Error = ""
+	after.Trace = d.trace(r.trace)
 	switch {
 	case !r.busy.IsZero():
 		after.Status, after.Next, after.Error = core.DeliveryWaiting, r.busy, r.why
@@ -410,6 +469,18 @@ func (d *Deliveries) settle(c store.Claimed, r result, now time.Time) core.Deliv
 	}
 	after.Status, after.Next = core.DeliveryWaiting, now.Add(d.backoff(c.Step, after.Attempts, r.err))
 	return after
+}
+
+// trace is what is stored of a trace, without secrets.
+func (d *Deliveries) trace(t *core.StepTrace) *core.StepTrace {
+	if t == nil {
+		return nil
+	}
+	t.Summary = d.o.Mask(t.Summary)
+	for i := range t.Logs {
+		t.Logs[i].Text = d.o.Mask(t.Logs[i].Text)
+	}
+	return t
 }
 
 // output is what is stored of a step's output, without secrets.

@@ -49,11 +49,12 @@ func (m *Machine) SetRules(saved []Saved, now time.Time) []Output {
 func (m *Machine) compile(saved []Saved) map[string]*Program {
 	next := map[string]*Program{}
 	clear(m.sick)
+	edition := m.c.edition()
 	for _, s := range saved {
 		if s.Rule.Disabled {
 			continue
 		}
-		if r, ok := m.rules[s.Rule.ID]; ok && reflect.DeepEqual(r.Rule, s.Rule) {
+		if r, ok := m.rules[s.Rule.ID]; ok && r.edition == edition && reflect.DeepEqual(r.Rule, s.Rule) {
 			next[s.Rule.ID] = r.Program
 			continue
 		}

@@ -58,7 +58,10 @@ type Runner struct {
 
 	mu      sync.Mutex // guards what follows; never held while waiting
 	machine *Machine
-	version int64 // of the catalog
+	version int64  // of the catalog
+	edition string // of the modules
+
+	hint chan struct{} // that modules changed; of capacity 1
 }
 
 // NewRunner makes a Runner. It does nothing until [Runner.Run].
@@ -69,8 +72,14 @@ func NewRunner(s Store, c *Compiler, log *slog.Logger, o RunnerOptions) *Runner 
 	if o.Settle <= 0 {
 		o.Settle = 25 * time.Millisecond
 	}
-	return &Runner{store: s, compiler: c, log: log, o: o, machine: NewMachine(c, MachineOptions{Explain: true, Partitions: o.Partitions})}
+	return &Runner{
+		store: s, compiler: c, log: log, o: o, machine: NewMachine(c, MachineOptions{Explain: true, Partitions: o.Partitions}),
+		hint: make(chan struct{}, 1),
+	}
 }
+
+// Hint says that what modules add to rules may have changed.
+func (r *Runner) Hint() { poke(r.hint) }
 
 // Run follows the Log until ctx ends, and returns nil then. Faults of storage
 // are retried for ever: a turn is decided once and offered to storage until it
@@ -154,6 +163,7 @@ func (r *Runner) load(ctx context.Context) (store.Turn, error) {
 	if err != nil {
 		return store.Turn{}, err
 	}
+	edition := r.compiler.edition()
 	now := time.Now()
 	out := m.Active(active, now)
 	catalog, saved, version, err := r.read(ctx)
@@ -164,7 +174,7 @@ func (r *Runner) load(ctx context.Context) (store.Turn, error) {
 	out = append(out, m.SetRules(saved, now)...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.machine, r.version = m, version
+	r.machine, r.version, r.edition = m, version, edition
 	r.complain(ctx)
 	return r.turn(out), nil
 }
@@ -363,7 +373,7 @@ func (r *Runner) waiting() bool {
 	return r.machine.busy() || !next.IsZero() && !next.After(time.Now())
 }
 
-// refresh takes over the catalog when it has changed.
+// refresh takes over the catalog when it has changed, and what modules add.
 func (r *Runner) refresh(ctx context.Context) error {
 	version, err := retry(ctx, r.log, "read the catalog's version", func(ctx context.Context) (int64, error) {
 		_, version, err := r.store.Catalog.Objects(ctx, store.Silences) // the fewest there are
@@ -372,8 +382,9 @@ func (r *Runner) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	edition := r.compiler.edition()
 	r.mu.Lock()
-	same := version == r.version
+	same := version == r.version && edition == r.edition
 	r.mu.Unlock()
 	if same {
 		return nil
@@ -401,7 +412,7 @@ func (r *Runner) refresh(ctx context.Context) error {
 	out := r.machine.Active(got.active, now)
 	out = append(out, r.machine.SetCatalog(got.catalog, now)...)
 	out = append(out, r.machine.SetRules(got.saved, now)...)
-	r.version = got.version
+	r.version, r.edition = got.version, edition
 	if !maps.EqualFunc(before, r.machine.Quarantined(), func(a, b core.Problems) bool { return a.Error() == b.Error() }) {
 		r.complain(ctx)
 	}
@@ -437,6 +448,13 @@ func (r *Runner) wait(ctx context.Context) {
 			cancel()
 		})
 	}
+	done.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-r.hint:
+			cancel()
+		}
+	})
 	woken(r.store.Log.Wait, cursor)
 	woken(r.store.Catalog.Changed, version)
 	if r.o.Sender != nil {

@@ -30,11 +30,11 @@ func (c *Compiler) Env(where string) core.ExprEnv { return c.scope(where).Descri
 func (c *Compiler) scope(where string) *lang.Scope {
 	switch where {
 	case "step", "text":
-		return c.step
+		return c.scopes().step
 	case "match":
 		return c.selects
 	}
-	return c.event
+	return c.scopes().event
 }
 
 // Validate reports everything that is wrong with a rule. Systems are not

@@ -99,7 +99,12 @@ func now(ctx context.Context, r *run, _ api.Module, stack []uint64) {
 }
 
 // now is the clock of the guest: the start of the run and the time since.
-func (r *run) now() time.Time { return r.started.Add(time.Since(r.started)) }
+func (r *run) now() time.Time {
+	if r.frozen {
+		return r.started
+	}
+	return r.started.Add(time.Since(r.started))
+}
 
 func random(ctx context.Context, r *run, m api.Module, stack []uint64) {
 	ptr, n := arg(stack, 0), arg(stack, 1)

@@ -51,6 +51,9 @@ func (c *Collector) Collect(ctx context.Context, rc core.RunContext) core.Result
 // Info describes m as a collector, see [Info].
 func (m *Module) Info() core.CollectorInfo { return Info(m.facts) }
 
+// Manifest is what m says of itself.
+func (m *Module) Manifest() core.Manifest { return m.facts.Manifest }
+
 // Limits are those of m, with the defaults filled in.
 func (m *Module) Limits() core.Limits { return m.limits }
 
@@ -114,13 +117,31 @@ func (m *Module) collect(ctx context.Context, rc core.RunContext, config map[str
 }
 
 func (m *Module) attempt(ctx context.Context, r *run, rc core.RunContext, config map[string]any) (core.Result, error) {
-	end, err := m.host.begin()
+	raw, err := configuration(config)
 	if err != nil {
 		return core.Result{}, err
 	}
+	err = m.invoke(ctx, r, abi.Collect, randomSeed(), abi.Request{
+		Kind: abi.KindCollect, Config: raw,
+		Check:  abi.Check{ID: rc.Check.ID, Name: rc.Check.Name, IntervalSeconds: rc.Check.IntervalSeconds},
+		System: abi.System{ID: rc.System.ID, Name: rc.System.Name, Tags: rc.System.Tags},
+	})
+	if err != nil {
+		return core.Result{}, err
+	}
+	return readResponse(r.output, m.facts.Manifest.Samples)
+}
+
+// invoke asks m something, which its export answers. Without a deadline it has
+// [core.DefaultTimeout].
+func (m *Module) invoke(ctx context.Context, r *run, export string, seed uint64, q abi.Request) error {
+	end, err := m.host.begin()
+	if err != nil {
+		return err
+	}
 	defer end()
 	if !m.enter() {
-		return core.Result{}, &stop{"closed", "it was unloaded"}
+		return &stop{"closed", "it was unloaded"}
 	}
 	defer m.leave()
 	if _, ok := ctx.Deadline(); !ok {
@@ -128,26 +149,10 @@ func (m *Module) attempt(ctx context.Context, r *run, rc core.RunContext, config
 		ctx, cancel = context.WithTimeout(ctx, core.DefaultTimeout.Std())
 		defer cancel()
 	}
-	if err := r.request(ctx, rc, config); err != nil {
-		return core.Result{}, err
-	}
-	if err := m.host.call(ctx, m.program, r, abi.Collect); err != nil {
-		return core.Result{}, err
-	}
-	return readResponse(r.output, m.facts.Manifest.Samples)
-}
-
-// request writes the input of the guest.
-func (r *run) request(ctx context.Context, rc core.RunContext, config map[string]any) error {
-	raw, err := configuration(config)
-	if err != nil {
+	if err := r.ask(ctx, seed, q); err != nil {
 		return err
 	}
-	return r.ask(ctx, randomSeed(), abi.Request{
-		Kind: abi.KindCollect, Config: raw,
-		Check:  abi.Check{ID: rc.Check.ID, Name: rc.Check.Name, IntervalSeconds: rc.Check.IntervalSeconds},
-		System: abi.System{ID: rc.System.ID, Name: rc.System.Name, Tags: rc.System.Tags},
-	})
+	return m.host.call(ctx, m.program, r, export)
 }
 
 // configuration writes config for a guest.
@@ -173,7 +178,7 @@ func randomSeed() uint64 {
 func (r *run) ask(ctx context.Context, seed uint64, q abi.Request) error {
 	r.random = seeded(seed)
 	q.ABI, q.Seed, q.Now = abi.Version, seed, r.started.UTC().Format(time.RFC3339Nano)
-	if deadline, ok := ctx.Deadline(); ok {
+	if deadline, ok := ctx.Deadline(); ok && q.DeadlineMS == 0 {
 		q.DeadlineMS = max(time.Until(deadline).Milliseconds(), 0)
 	}
 	if q.Config == nil {

@@ -34,21 +34,9 @@ func readResponse(output []byte, declared []core.SampleDecl) (core.Result, error
 	if err != nil {
 		return core.Result{}, err
 	}
-	out := core.Result{Outcome: outcome, Summary: clean(a.Summary, maxSummary, false), Samples: core.Samples{}}
-	types := map[string]core.SampleType{}
-	for _, d := range declared {
-		types[d.Name] = d.Type
-	}
-	for name, raw := range a.Samples {
-		t, ok := types[name]
-		if !ok {
-			return core.Result{}, &stop{"sample", fmt.Sprintf("it reported the sample %s, which its manifest does not declare", clean(name, 80, false))}
-		}
-		v, err := sample(t, raw)
-		if err != nil {
-			return core.Result{}, &stop{"sample", fmt.Sprintf("its sample %s is %s, declared is %s", name, clean(string(raw), 80, false), t)}
-		}
-		out.Samples[name] = v
+	out := core.Result{Outcome: outcome, Summary: clean(a.Summary, maxSummary, false)}
+	if out.Samples, err = typed("sample", a.Samples, declared); err != nil {
+		return core.Result{}, err
 	}
 	if a.Detail != nil {
 		out.Facts = core.Samples{"detail": tidy(a.Detail)}

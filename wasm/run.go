@@ -39,6 +39,7 @@ type run struct {
 	input   []byte // the part that is not read yet
 	random  io.Reader
 	verbose bool // keep each host call
+	frozen  bool // its clock stands still at started; a function is pure
 	command bool // its standard input is input and its standard output is output
 
 	granted   int64 // fuel that the guest was given

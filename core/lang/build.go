@@ -36,6 +36,9 @@ func link(s *Scope, src *source, root ast.Node, want Want) *Program {
 	paths := map[string]bool{}
 	b.collect(root, paths)
 	p.refs = slices.Sorted(maps.Keys(paths))
+	called := map[string]bool{}
+	s.calls(root, called)
+	p.funcs = slices.Sorted(maps.Keys(called))
 	for _, path := range p.refs {
 		for name := path; name != ""; name = parent(name) {
 			p.timed = p.timed || s.infos[name].timed

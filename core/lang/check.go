@@ -423,6 +423,7 @@ func (c *check) scalars(nodes []ast.Node) {
 }
 
 func (c *check) binary(x *ast.BinaryNode) {
+	c.below(x)
 	switch x.Operator {
 	case "==", "!=":
 		c.enum(x.Left, x.Right)

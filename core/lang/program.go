@@ -35,6 +35,7 @@ type Program struct {
 	any    func(*frame) any
 	bool   func(*frame) bool // when want is Bool
 	refs   []string
+	funcs  []string // that the language itself does not have
 	timed  bool
 	locals int
 	frames sync.Pool

@@ -31,6 +31,8 @@ type Scope struct {
 	infos     map[string]varInfo // by dotted path: what tags say
 	keys      map[string][]string
 	funcs     map[string]function
+	extra     map[string]bool // of funcs: those that are not the language's own
+	below     map[string]kind // by dotted path: what is known below maps of any values
 }
 
 // varInfo is what is known of a name beyond its type.
@@ -113,7 +115,9 @@ func (s *Scope) With(vars map[string]Var) *Scope {
 	}
 	all := maps.Clone(s.vars)
 	maps.Copy(all, vars)
-	return MapScope(all)
+	out := MapScope(all)
+	out.funcs, out.extra, out.below = s.funcs, s.extra, s.below
+	return out
 }
 
 // WithKeys is s with the keys in use of a map, by its dotted path, for

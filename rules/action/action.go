@@ -35,12 +35,25 @@ type Action interface {
 	Do(ctx context.Context, call Call) (map[string]any, error)
 }
 
+// Typed is an Action whose outputs have types.
+type Typed interface {
+	// Types are the types of the fields that Outputs names. An absent one is
+	// of any type.
+	Types() map[string]core.SampleType
+}
+
 // Call is one carrying out of an Action.
 type Call struct {
-	With   map[string]any // rendered
-	Key    string         // the same in every attempt
-	Rule   string
-	Firing string
+	With    map[string]any // rendered
+	Key     string         // the same in every attempt
+	Attempt int            // which one, from 1
+	Rule    string
+	Firing  string
+	Step    string // its id
+
+	// Trace is what an action has to tell of the attempt besides its output
+	// and its error. Whoever calls may hand in none.
+	Trace *core.StepTrace
 }
 
 // RefusedError is the error of an attempt that no other attempt can mend.

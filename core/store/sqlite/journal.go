@@ -162,22 +162,13 @@ func (t *tx) putFiring(f *core.Firing) error {
 		if place == 0 {
 			due = nanos(f.Created)
 		}
-		key := f.ID + "/" + stepName(step, place)
+		key := f.ID + "/" + step.Name(place)
 		if _, err := t.exec("insert_delivery", f.ID, f.Rule, place, key, string(body), step.ContinueOnError,
 			nanos(f.Created), due, nanos(f.Created)); err != nil {
 			return fmt.Errorf("step %d: %w", place, err)
 		}
 	}
 	return nil
-}
-
-// stepName names the output of a step: its id, or its action and place, counted
-// from 1.
-func stepName(step core.Step, place int) string {
-	if step.ID != "" {
-		return step.ID
-	}
-	return fmt.Sprintf("%s_%d", step.Action, place+1)
 }
 
 // Cancel implements [store.Journal].

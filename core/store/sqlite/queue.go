@@ -55,7 +55,7 @@ func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 	return t.rows("deliveries_of", []any{"[]", c.Place, c.Delivery.Firing}, func(row scan) error {
 		d, err := scanDelivery(row)
 		if err == nil && d.Place < c.Place && d.Output != nil {
-			c.Steps[stepName(d.Step, d.Place)] = d.Output
+			c.Steps[d.Step.Name(d.Place)] = d.Output
 		}
 		return err
 	})
