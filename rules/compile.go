@@ -1,9 +1,11 @@
 package rules
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -31,6 +33,7 @@ type Compiler struct {
 	selects *lang.Scope
 	actions map[string]action.Action
 	modules Modules // nil when there are none
+	lenient bool    // takes every action of a module to be there
 	current *atomic.Pointer[scopes]
 }
 
@@ -83,6 +86,31 @@ func (c *Compiler) With(m Modules) *Compiler {
 	return &out
 }
 
+// Lenient is c that takes every module to be there and to answer whatever is
+// asked of it: for looking at rules where no modules are.
+func (c *Compiler) Lenient() *Compiler {
+	out := *c
+	out.lenient = true
+	return &out
+}
+
+// someAction is an action of a module of which nothing is known here.
+type someAction struct{}
+
+// Check implements [action.Action].
+func (someAction) Check(map[string]any) core.Problems { return nil }
+
+// Outputs implements [action.Action].
+func (someAction) Outputs() []string { return nil }
+
+// Channel implements [action.Action].
+func (someAction) Channel(map[string]any) string { return "" }
+
+// Do implements [action.Action].
+func (someAction) Do(context.Context, action.Call) (map[string]any, error) {
+	return nil, errors.New("a module runs on a server only")
+}
+
 // edition is that of the modules: rules that were compiled under another one
 // are compiled anew.
 func (c *Compiler) edition() string {
@@ -117,6 +145,8 @@ func (c *Compiler) action(name string) (action.Action, *core.Problem) {
 	}
 	names := slices.Sorted(maps.Keys(c.actions))
 	switch {
+	case isModule(name) && c.lenient:
+		return someAction{}, nil
 	case isModule(name) && c.modules == nil:
 		return nil, &core.Problem{Code: "step", Message: fmt.Sprintf("%q is the action of a module, and modules are not available here", name), Fix: "a running server knows its modules"}
 	case isModule(name):
@@ -217,9 +247,23 @@ func (c *Compiler) Compile(r core.Rule) (*Program, core.Problems) {
 	b.steps("recover", r.Recover)
 	b.mode()
 	if len(b.problems) > 0 {
-		return nil, b.problems
+		return nil, c.offline(b.problems)
 	}
 	return b.program, nil
+}
+
+// offline adds to functions that are not known that a module may have them,
+// where no modules are.
+func (c *Compiler) offline(problems core.Problems) core.Problems {
+	if c.modules != nil {
+		return problems
+	}
+	for i, p := range problems {
+		if p.Code == "function" && strings.HasPrefix(p.Message, "there is no function") {
+			problems[i].Fix = strings.TrimPrefix(p.Fix+"; ", "; ") + "a function of a module is known to a running server alone"
+		}
+	}
+	return problems
 }
 
 // builder collects the parts of a Program and the problems.
@@ -524,7 +568,7 @@ func (b *builder) output(path, ref string, before map[string]action.Action) {
 		b.bad(path, "step", fix, "%s: no step before this one has the id %q", ref, parts[1])
 		return
 	}
-	if len(parts) > 2 && !slices.Contains(a.Outputs(), parts[2]) {
+	if len(parts) > 2 && a.Outputs() != nil && !slices.Contains(a.Outputs(), parts[2]) {
 		fix := "there are " + strings.Join(a.Outputs(), ", ")
 		if near := lang.Nearest(parts[2], a.Outputs()); near != "" {
 			fix = fmt.Sprintf("did you mean %q?", near)

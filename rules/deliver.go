@@ -266,7 +266,7 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 	case problem != nil:
 		return result{err: &action.RefusedError{Reason: problem.Message}}
 	}
-	with, run, err := d.render(c)
+	with, run, err := d.render(c, a)
 	switch {
 	case err != nil:
 		return result{err: err}
@@ -302,7 +302,7 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 
 // render evaluates the condition and the texts of a step and resolves its
 // secrets. The error is not worth another attempt unless a secret is missing.
-func (d *Deliveries) render(c store.Claimed) (with map[string]any, run bool, err error) {
+func (d *Deliveries) render(c store.Claimed, a action.Action) (with map[string]any, run bool, err error) {
 	env, err := d.stepEnv(c)
 	if err != nil {
 		return nil, false, &action.RefusedError{Reason: err.Error()}
@@ -329,9 +329,10 @@ func (d *Deliveries) render(c store.Claimed) (with map[string]any, run bool, err
 	if err != nil {
 		return nil, false, &action.RefusedError{Reason: "with: " + err.Error()}
 	}
-	rendered, err = d.reveal(rendered)
-	if err != nil {
-		return nil, false, err
+	if t, ok := a.(action.Trusted); !ok || t.Trusted() {
+		if rendered, err = d.reveal(rendered); err != nil {
+			return nil, false, err
+		}
 	}
 	with, _ = rendered.(map[string]any)
 	return with, true, nil

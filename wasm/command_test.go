@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/wasm"
+	"github.com/tocsin-io/tocsin/wasm/abi"
 )
 
 // build runs a compiler that writes a module to the file that it names OUT.
@@ -124,6 +125,15 @@ func TestCommandInGo(t *testing.T) {
 	if !slices.ContainsFunc(got.Logs, func(l core.LogLine) bool { return l.Text == "asked to collect" }) {
 		t.Errorf("its log is %+v", got.Logs)
 	}
+	acted := m.Act(within(t, 10*time.Second), abi.Step{Key: "f/a", Attempt: 2}, nil)
+	if acted.Outcome != core.Pass || acted.Output["key"] != "f/a" || acted.Output["attempt"] != int64(2) || acted.Usage == nil || len(acted.Logs) != 1 {
+		t.Errorf("Act = %+v", acted)
+	}
+	v, fuel, err := m.Call(t.Context(), "double", wasm.Call{Args: []any{int64(21)}})
+	if err != nil || v != 42.0 {
+		t.Errorf("Call of double = %v, %v after %d", v, err, fuel)
+	}
+	t.Logf("a call of a function of a command in Go costs %d instructions", fuel)
 }
 
 func TestCommandInRust(t *testing.T) {

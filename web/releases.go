@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -64,6 +65,9 @@ func (s *server) release(
 		}
 		moved := now.usage(after).moved(now.usage(before))
 		err = s.Releases.PutRelease(ctx, after)
+		if problems, ok := errors.AsType[core.Problems](err); ok {
+			return nil, wrong(problems)
+		}
 		if isConflict(err) && try < tries {
 			continue
 		}

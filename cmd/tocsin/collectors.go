@@ -538,6 +538,7 @@ type kept interface{ moduleStore }
 type shelf struct {
 	kept
 	changed func(ctx context.Context)
+	refuse  func(r core.Release) error // why a release must not be made
 }
 
 // PutModule implements store.Modules.
@@ -561,6 +562,9 @@ func (s shelf) DeleteModule(ctx context.Context, name, version string) error {
 
 // PutRelease implements store.Releases.
 func (s shelf) PutRelease(ctx context.Context, r core.Release) error {
+	if err := s.refuse(r); err != nil {
+		return err
+	}
 	return s.told(ctx, s.kept.PutRelease(ctx, r))
 }
 

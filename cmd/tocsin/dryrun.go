@@ -60,6 +60,7 @@ func examine(items []manifest.Item) core.Problems {
 	if err != nil {
 		return core.Problems{{Code: "internal", Message: err.Error()}}
 	}
+	compiler = compiler.Lenient()
 	planner := plan.New(offline{collect.Builtin(newNetworks().trusted.DialContext)}, plan.Options{
 		Secret: func(string) (string, error) { return "", nil },
 	})

@@ -192,19 +192,22 @@ func assemble(ctx context.Context, db *sqlite.Store, f serveFlags, public *url.U
 	if err := known.reload(ctx); err != nil {
 		return nil, err
 	}
-	planner := plan.New(known, plan.Options{Secret: vault.Value, Mask: vault.Mask, Revision: known.revision})
+	planner := plan.New(known, plan.Options{Secret: vault.Value, Mask: vault.Mask, Revision: known.revision, Functions: offers{known}.functions})
+	offered := offers{known}
 	compiler, err := rules.NewCompiler(action.New(log, nets.trusted.DialContext))
 	if err != nil {
 		return nil, err
 	}
+	compiler = compiler.With(offered)
 	a.service = plan.NewService(planner, db, compiler.Validate)
 	a.engine = engine.New(db, log, f.engine)
 	a.syncer = &syncer{catalog: db, ledger: db, planner: planner, collectors: known, engine: a.engine, log: log, modules: make(chan struct{}, 1)}
-	a.shelf = shelf{kept: db, changed: func(ctx context.Context) {
+	a.shelf = shelf{kept: db, refuse: offered.refuse, changed: func(ctx context.Context) {
 		if err := known.reload(ctx); err != nil {
 			log.ErrorContext(ctx, "reload modules", slog.Any("err", err))
 		}
 		a.syncer.moved()
+		a.runner.Hint()
 	}}
 	known.hold = a.shelf.PutRelease
 	a.collectors = known

@@ -202,7 +202,7 @@ func (p *Planner) step(c core.Check, collect core.Collect, i int) (*step, core.P
 		s.broken = core.Because("collector", "the collector {use} describes itself wrongly: {error}", "use", collect.Use, "error", err.Error())
 		return s, append(problems, core.Problem{Path: s.path + ".use", Code: "collector", Message: s.broken.Text})
 	}
-	s.scope = assertScope(s.info)
+	s.scope = p.assertScope(s.info)
 	problems = append(problems, s.conditions()...)
 	return s, append(problems, p.with(c, s)...)
 }
@@ -254,7 +254,7 @@ func (s *step) conditions() core.Problems {
 }
 
 // assertScope is what assertions of a collector see.
-func assertScope(info core.CollectorInfo) *lang.Scope {
+func (p *Planner) assertScope(info core.CollectorInfo) *lang.Scope {
 	vars := map[string]lang.Var{
 		"latency": {Type: core.DurationSample, Doc: "how long the target took"},
 		"system":  {Example: systemEnv{}, Doc: "the system that was asked for"},
@@ -263,7 +263,8 @@ func assertScope(info core.CollectorInfo) *lang.Scope {
 	for _, d := range slices.Concat(info.Samples, info.Facts) {
 		vars[d.Name] = lang.Var{Type: cmp.Or(d.Type, core.AnySample), Doc: d.Doc, Unit: d.Unit}
 	}
-	return lang.MapScope(vars)
+	functions, _ := p.o.Functions()
+	return lang.MapScope(vars).WithFuncs(functions)
 }
 
 // with compiles the configuration, and once more for each Override of it.

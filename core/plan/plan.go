@@ -51,6 +51,10 @@ type Options struct {
 	// for example the digest of a module: when it changes, the task is
 	// prepared anew. Default: always the same.
 	Revision func(use, assignment string) string
+	// Functions are what assertions can call besides the functions of the
+	// language, and an edition of them: when it changes, tasks are prepared
+	// anew. Default: none.
+	Functions func() (functions []lang.Func, edition string)
 }
 
 // Planner checks and expands Checks. It is safe for concurrent use.
@@ -71,6 +75,9 @@ func New(collectors Collectors, o Options) *Planner {
 	}
 	if o.Mask == nil {
 		o.Mask = func(text string) string { return text }
+	}
+	if o.Functions == nil {
+		o.Functions = func() ([]lang.Func, string) { return nil, "" }
 	}
 	if o.Revision == nil {
 		o.Revision = func(string, string) string { return "" }
@@ -131,7 +138,7 @@ func (p *Planner) AssertScope(use string) (*lang.Scope, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe collector %s: %w", use, err)
 	}
-	return assertScope(info), nil
+	return p.assertScope(info), nil
 }
 
 // Matches lists the Systems that a selector picks, in the order given. The

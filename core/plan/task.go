@@ -26,13 +26,14 @@ import (
 // [Planner.Expand] for why.
 func (p *Planner) Tasks(checks []core.Check, systems []core.System) []engine.Task {
 	var out []engine.Task
+	_, edition := p.o.Functions()
 	for _, c := range checks {
 		all, bad := p.expand(c, systems)
 		if len(bad) > 0 {
 			continue
 		}
 		compiled, _ := p.compile(c) // a step with a problem says so when it runs
-		revision := revision(c)
+		revision := revision(c, edition)
 		for _, a := range all {
 			if a.Enabled {
 				out = append(out, p.task(compiled, a, revision))
@@ -42,9 +43,13 @@ func (p *Planner) Tasks(checks []core.Check, systems []core.System) []engine.Tas
 	return out
 }
 
-// revision is a hash of what a check is.
-func revision(c core.Check) []byte {
+// revision is a hash of what a check is and, when it has assertions, of the
+// functions that they can call.
+func revision(c core.Check, edition string) []byte {
 	h := sha256.New()
+	if slices.ContainsFunc(c.Collect, func(s core.Collect) bool { return len(s.Assert)+len(s.Warn) > 0 }) {
+		fmt.Fprintf(h, "%s\n", edition)
+	}
 	if err := json.NewEncoder(h).Encode(c); err != nil {
 		fmt.Fprintf(h, "%v", err) // what came out of JSON goes back into it
 	}

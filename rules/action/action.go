@@ -24,7 +24,7 @@ type Action interface {
 	// rendered yet, with paths relative to it.
 	Check(with map[string]any) core.Problems
 	// Outputs names the fields of its output, which later steps see as
-	// steps.ID.FIELD.
+	// steps.ID.FIELD. Nil means that they are not known here.
 	Outputs() []string
 	// Channel names what a rendered configuration talks to, for limits and
 	// the circuit breaker: the host of a webhook. Empty: no limit.
@@ -41,6 +41,10 @@ type Typed interface {
 	// of any type.
 	Types() map[string]core.SampleType
 }
+
+// Trusted is an Action that says whether it may be handed values of secrets.
+// One that is not gets the reference {secret: NAME} as it was written.
+type Trusted interface{ Trusted() bool }
 
 // Call is one carrying out of an Action.
 type Call struct {

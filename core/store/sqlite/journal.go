@@ -308,14 +308,19 @@ func (s *Store) Deliveries(ctx context.Context, firing string, status []core.Del
 
 func scanDelivery(row scan) (core.Delivery, error) {
 	var d core.Delivery
-	var step, output []byte
+	var step, output, trace []byte
 	var next, updated int64
 	var status string
-	if err := row(&d.ID, &d.Firing, &d.Rule, &d.Place, &step, &d.Key, &status, &d.Attempts, &next, &d.Error, &output, &updated); err != nil {
+	if err := row(&d.ID, &d.Firing, &d.Rule, &d.Place, &step, &d.Key, &status, &d.Attempts, &next, &d.Error, &output, &updated, &trace); err != nil {
 		return d, err
 	}
 	if err := json.Unmarshal(step, &d.Step); err != nil {
 		return d, fmt.Errorf("step of delivery %d: %w", d.ID, err)
+	}
+	if trace != nil {
+		if err := json.Unmarshal(trace, &d.Trace); err != nil {
+			return d, fmt.Errorf("trace of delivery %d: %w", d.ID, err)
+		}
 	}
 	d.Status, d.Next, d.Updated, d.Output = core.DeliveryStatus(status), instant(next), instant(updated), output
 	return d, nil

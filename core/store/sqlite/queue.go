@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -84,12 +85,19 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 		}
 		var firing string
 		var goesOn bool
-		var output any
+		var output, trace any
 		if d.Output != nil {
 			output = []byte(d.Output)
 		}
+		if d.Trace != nil {
+			text, err := json.Marshal(d.Trace)
+			if err != nil {
+				return fmt.Errorf("write the trace: %w", err)
+			}
+			trace = string(text)
+		}
 		found := false
-		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), nanos(d.Next), d.Error, output, nanos(now), d.Attempts}, func(row scan) error {
+		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), nanos(d.Next), d.Error, output, nanos(now), d.Attempts, trace}, func(row scan) error {
 			found = true
 			return row(&firing, &goesOn)
 		}); err != nil {

@@ -71,15 +71,15 @@ WHERE scope = ?4 AND (?1 = 0 OR id < ?1) AND (json_array_length(?2) = 0 OR verdi
 ORDER BY id DESC LIMIT ?3;
 
 -- name: deliveries
-SELECT id, firing, rule, place, step, key, status, attempts, next, error, output, updated FROM deliveries
+SELECT id, firing, rule, place, step, key, status, attempts, next, error, output, updated, trace FROM deliveries
 WHERE json_array_length(?1) = 0 OR status IN (SELECT value FROM json_each(?1)) ORDER BY id DESC LIMIT ?2;
 
 -- name: deliveries_of
-SELECT id, firing, rule, place, step, key, status, attempts, next, error, output, updated FROM deliveries
+SELECT id, firing, rule, place, step, key, status, attempts, next, error, output, updated, trace FROM deliveries
 WHERE firing = ?3 AND (json_array_length(?1) = 0 OR status IN (SELECT value FROM json_each(?1))) ORDER BY place LIMIT ?2;
 
 -- name: due_deliveries
-SELECT id, firing, rule, place, step, key, status, attempts, next, error, output, updated FROM deliveries
+SELECT id, firing, rule, place, step, key, status, attempts, next, error, output, updated, trace FROM deliveries
 WHERE due <= ? ORDER BY due, id LIMIT ?;
 
 -- name: claim_delivery
@@ -96,7 +96,7 @@ UPDATE deliveries SET due = ?3 WHERE id = ?1 AND token = ?2 AND status = 'runnin
 
 -- name: finish_delivery
 UPDATE deliveries SET status = ?3, token = NULL, due = NULL, next = ?4, error = ?5, output = ?6, updated = ?7,
-  attempts = min(attempts, max(?8, 0))
+  attempts = min(attempts, max(?8, 0)), trace = ?9
 WHERE id = ?1 AND token = ?2 AND status = 'running' RETURNING firing, goes_on;
 
 -- name: block_deliveries

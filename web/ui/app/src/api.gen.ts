@@ -246,6 +246,8 @@ export interface Delivery {
 	/** what later steps see as steps.<id> */
 	output?: unknown;
 	updated: string;
+	/** of the newest attempt of an action of a module */
+	trace?: StepTrace;
 }
 
 /** DeliveryStatus is where a Delivery is. */
@@ -1356,7 +1358,7 @@ export interface Step {
 	id?: string;
 	/** expr, bool; false skips the step */
 	if?: string;
-	/** webhook or log */
+	/** webhook, log or wasm:MODULE */
 	action: string;
 	/** what the action takes; text may hold \${expr} */
 	with?: Record<string, unknown>;
@@ -1380,6 +1382,15 @@ export interface StepResult {
 	module?: string;
 	/** its recording is kept: it can be replayed */
 	replay?: boolean;
+}
+
+/** StepTrace is what a Module said and used in one attempt of a step. */
+export interface StepTrace {
+	/** what ran: NAME@VERSION */
+	module: string;
+	summary?: string;
+	logs?: LogLine[];
+	usage?: Usage;
 }
 
 /**
