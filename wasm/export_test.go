@@ -25,3 +25,8 @@ func Clean(s string, limit int, keepLines bool) string { return clean(s, limit, 
 
 // ReadManifest is readManifest.
 func ReadManifest(document []byte) (core.Manifest, error) { return readManifest(document) }
+
+// ReadActed is readActed.
+func ReadActed(output []byte, declared []core.SampleDecl) (Acted, error) {
+	return readActed(output, declared)
+}

@@ -329,6 +329,7 @@ func (s suite) testStepsInOrder(t *testing.T) {
 		t.Errorf("claimed %v while the first step runs", more)
 	}
 	first.Output, first.Error = json.RawMessage(`{"status":200}`), "none"
+	first.Trace = &core.StepTrace{Module: "m@1", Logs: []core.LogLine{{Level: "info", Text: "sent"}}, Usage: &core.Usage{Fuel: 7}}
 	finish(t, b, first, core.DeliveryDone, minute(2))
 	next(t, b, minute(1))
 	second := claimOne(t, b, minute(3), "f/b")
@@ -340,6 +341,9 @@ func (s suite) testStepsInOrder(t *testing.T) {
 	next(t, b, time.Time{})
 	stored, err := b.Deliveries(t.Context(), "f", []core.DeliveryStatus{core.DeliveryDone}, 1)
 	must(t, "deliveries", err)
+	if tr := stored[0].Trace; tr == nil || tr.Module != "m@1" || len(tr.Logs) != 1 || tr.Usage == nil || tr.Usage.Fuel != 7 {
+		t.Errorf("the trace is stored as %+v", tr)
+	}
 	if d := stored[0]; string(d.Output) != `{"status":200}` || d.Error != "none" || !d.Updated.Equal(minute(2)) || d.Attempts != 1 {
 		t.Errorf("the delivery is stored as %+v, want its output and error", d)
 	}
