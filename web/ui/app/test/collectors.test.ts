@@ -14,6 +14,8 @@ import {
   summary,
   widened,
 } from "../src/pages/collectors/permissions";
+import { nothingAsked, requestOf } from "../src/pages/collectors/request";
+import { samplesOf } from "../src/pages/collectors/samples";
 import { configOf, properties, valuesOf } from "../src/pages/collectors/schema";
 
 describe("patterns cover", () => {
@@ -200,4 +202,33 @@ describe("forms from schemas", () => {
   test.each([null, 1, "x", [], {}, { properties: 3 }, { properties: { a: null } }])("hostile %j", (s) =>
     expect(() => configOf(properties(s), {})).not.toThrow(),
   );
+});
+
+describe("a test run", () => {
+  const all = properties({ type: "object", required: ["url"], properties: { url: { type: "string" } } });
+  test("as a system that is stored, or made up", () => {
+    const asked = { ...nothingAsked, values: { url: "x" }, timeout: "3s" };
+    expect(requestOf(all, { ...asked, system: "a" })).toEqual({ body: { config: { url: "x" }, system: "a", timeout: "3s" }, wrong: {} });
+    expect(requestOf(all, { ...asked, target: "made", made: { id: "", name: "T", tags: "env=prod" } }).body.as).toEqual({
+      id: "test",
+      name: "T",
+      tags: { env: "prod" },
+    });
+  });
+  test("as JSON", () => {
+    expect(requestOf(all, { ...nothingAsked, raw: '{"config":{"a":1}}' })).toEqual({ body: { config: { a: 1 } }, wrong: {} });
+    expect(requestOf(all, { ...nothingAsked, raw: "[]" }).wrong[""]).toMatch(/object/);
+    expect(requestOf(all, { ...nothingAsked, raw: "{" }).wrong[""]).toMatch(/not JSON/);
+  });
+  test("mistakes are named", () => expect(requestOf(all, nothingAsked).wrong).toEqual({ url: "This is needed." }));
+});
+
+test("samples of lines", () => {
+  expect(samplesOf("depth integer messages\n\n ok bool \nlag").samples).toEqual([
+    { name: "depth", type: "integer", unit: "messages" },
+    { name: "ok", type: "bool" },
+    { name: "lag", type: "number" },
+  ]);
+  expect(samplesOf("depth int").wrong).toMatch(/int is no type/);
+  expect(samplesOf("a number ms more").wrong).toMatch(/name, type and unit/);
 });

@@ -15,7 +15,7 @@ import { javascript } from "@codemirror/lang-javascript";
 import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
 import { type Diagnostic, lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 import { EditorState } from "@codemirror/state";
-import { EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
+import { EditorView, keymap, lineNumbers } from "@codemirror/view";
 import { tags as t } from "@lezer/highlight";
 import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 import type { Problem } from "../api.gen";
@@ -115,7 +115,6 @@ export function ScriptEditor(props: ScriptEditorProps) {
           history(),
           lineNumbers(),
           lintGutter(),
-          highlightActiveLine(),
           bracketMatching(),
           closeBrackets(),
           indentOnInput(),

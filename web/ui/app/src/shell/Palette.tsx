@@ -58,6 +58,7 @@ const pages: [string, string, IconName][] = [
   ["New rule", "/rules/new", "plus"],
   ["Collectors", "/collectors", "box"],
   ["Add a system", "/?add=1", "plus"],
+  ["New check", "/checks/new", "plus"],
 ];
 
 let rules: RuleItem[] = [];

@@ -14,7 +14,7 @@ export function Fields({
   onInput: (name: string, value: string) => void;
 }) {
   return (
-    <div class="co-fields">
+    <div class="fields">
       {all.map((p) => (
         <One key={p.name} p={p} value={values[p.name] ?? ""} wrong={wrong[p.name]} onInput={(v) => onInput(p.name, v)} />
       ))}

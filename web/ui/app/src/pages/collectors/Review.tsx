@@ -409,7 +409,7 @@ function LimitFields({
   const most = effective(wants?.limits);
   const shown = limitNames.filter(({ key }) => row.lines.some((l) => l.key === key));
   return (
-    <div class="co-fields co-only">
+    <div class="fields co-only">
       {shown.map(({ key, title, text }) => {
         const typed = decision.limits?.[key] ?? "";
         const bad = typed.trim() !== "" && !(amount(typed) > 0 && amount(typed) <= most[key]);

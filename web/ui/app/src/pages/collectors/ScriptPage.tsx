@@ -2,7 +2,7 @@
 
 import type { ComponentType } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Grant, ModuleItem, Problem, SampleDecl, SampleType, TestReport } from "../../api.gen";
+import type { Grant, ModuleItem, Problem, TestReport } from "../../api.gen";
 import { ApiError, aborted, api, can, seg, url } from "../../lib/api";
 import { diffLines } from "../../lib/diff";
 import { ns, visible } from "../../lib/format";
@@ -34,10 +34,12 @@ import {
 } from "../../ui";
 import { kindTitles, type ListKind, linesOf, widened } from "./permissions";
 import { Report, type Widen } from "./Report";
+import { type Asked, nothingAsked, requestOf } from "./request";
+import { sampleLine, samplesOf } from "./samples";
 import { properties } from "./schema";
 import { dropDraft, keepDraft, loadDraft, nextVersion, type ScriptDraft, template } from "./script";
 import { type ScriptHelp, type ScriptSource, scripts } from "./scriptApi";
-import { type Asked, nothingAsked, RequestForm, requestOf, servedBy } from "./TestRun";
+import { RequestForm, servedBy } from "./TestRun";
 import { reviewPath } from "./Upload";
 
 interface Loaded {
@@ -103,26 +105,6 @@ const firstSchema = `{
     "url": { "type": "string", "description": "where to ask" }
   }
 }`;
-
-/** A declared sample as a line: "depth integer messages". */
-export function sampleLine(s: SampleDecl): string {
-  return [s.name, s.type, s.unit ?? ""].filter(Boolean).join(" ");
-}
-
-const sampleTypes = ["number", "integer", "string", "bool", "duration", "time", "map", "any"];
-
-/** Samples of lines, and what is wrong with the first bad one. */
-export function samplesOf(text: string): { samples: SampleDecl[]; wrong?: string } {
-  const samples: SampleDecl[] = [];
-  for (const line of text.split("\n")) {
-    const [name, type = "number", unit, ...more] = line.trim().split(/\s+/);
-    if (!name) continue;
-    if (!sampleTypes.includes(type)) return { samples, wrong: `${name}: ${type} is no type; write ${sampleTypes.join(", ")}.` };
-    if (more.length > 0) return { samples, wrong: `${name}: write name, type and unit, for example depth integer messages.` };
-    samples.push({ name, type: type as SampleType, ...(unit ? { unit } : {}) });
-  }
-  return { samples };
-}
 
 /** What is sent of a draft, and what is wrong with it already. */
 export function sourceOf(d: ScriptDraft): { script: ScriptSource; wrong: Record<string, string> } {

@@ -8,70 +8,12 @@ import { useKeys } from "../../lib/keys";
 import { systemOptions } from "../../live/systems";
 import { useFleet } from "../../shell/useFleet";
 import { Button, Card, Combobox, ErrorBox, outcomeLook, outcomeNames, Pill, Seg, Switch, TextArea, TextField } from "../../ui";
-import { parseTags } from "../fleet/create";
 import { Fields } from "./Fields";
 import { covers, isList, kindTitles, type ListKind, widened } from "./permissions";
 import { Comparison, Report, type Widen } from "./Report";
-import { configOf, type Property, properties, type Values, valuesOf } from "./schema";
+import { type Asked, formOf, nothingAsked, requestOf } from "./request";
+import { type Property, properties } from "./schema";
 import { barred } from "./Upload";
-
-/** What is asked, as the form holds it. */
-export interface Asked {
-  values: Values;
-  /** The whole request, when it is written as JSON. */
-  raw?: string;
-  target: "stored" | "made";
-  system: string;
-  made: { id: string; name: string; tags: string };
-  timeout: string;
-}
-
-export const nothingAsked: Asked = { values: {}, target: "stored", system: "", made: { id: "test", name: "", tags: "" }, timeout: "" };
-
-/** The body that a form stands for, and what is wrong with it by field. */
-export function requestOf(all: Property[], a: Asked): { body: Record<string, unknown>; wrong: Record<string, string> } {
-  if (a.raw !== undefined) {
-    try {
-      const body = JSON.parse(a.raw) as unknown;
-      if (body && typeof body === "object" && !Array.isArray(body)) return { body: body as Record<string, unknown>, wrong: {} };
-      return { body: {}, wrong: { "": "Write an object: { … }." } };
-    } catch (err) {
-      return { body: {}, wrong: { "": `This is not JSON: ${err instanceof Error ? err.message : "it cannot be read"}.` } };
-    }
-  }
-  const { config, wrong } = configOf(all, a.values);
-  const as = { id: a.made.id.trim() || "test", ...(a.made.name.trim() ? { name: a.made.name.trim() } : {}), tags: parseTags(a.made.tags) };
-  return {
-    body: {
-      config,
-      ...(a.target === "made" ? { as } : a.system ? { system: a.system } : {}),
-      ...(a.timeout.trim() ? { timeout: a.timeout.trim() } : {}),
-    },
-    wrong,
-  };
-}
-
-/** Puts what was written as JSON back into the form, as far as it goes. */
-function formOf(all: Property[], a: Asked): Asked {
-  const { body, wrong } = requestOf(all, a);
-  if (Object.keys(wrong).length > 0) return { ...a, raw: undefined };
-  const as = body.as as { id?: string; name?: string; tags?: Record<string, string> } | undefined;
-  return {
-    values: valuesOf(all, (body.config as Record<string, unknown>) ?? {}),
-    target: as ? "made" : "stored",
-    system: typeof body.system === "string" ? body.system : "",
-    made: {
-      id: as?.id ?? a.made.id,
-      name: as?.name ?? a.made.name,
-      tags: as?.tags
-        ? Object.entries(as.tags)
-            .map(([k, v]) => `${k}=${v}`)
-            .join(", ")
-        : a.made.tags,
-    },
-    timeout: typeof body.timeout === "string" ? body.timeout : "",
-  };
-}
 
 /** The fields of a request: configuration, the system it runs as, and the time that it may take. */
 export function RequestForm({
@@ -136,7 +78,7 @@ export function RequestForm({
               onChange={(target) => onChange({ ...asked, target })}
             />
           </div>
-          <div class="co-fields">
+          <div class="fields">
             {asked.target === "stored" ? (
               <Combobox
                 label="System"
