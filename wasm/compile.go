@@ -19,6 +19,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/tocsin-io/tocsin/wasm/abi"
 	"github.com/tocsin-io/tocsin/wasm/meter"
 )
 
@@ -31,6 +32,7 @@ const patience = 6
 
 // program is a file, compiled. Modules that differ in their grant share it.
 type program struct {
+	kind     *kind
 	file     *meter.Module
 	compiled wazero.CompiledModule
 	memories buffers
@@ -39,21 +41,17 @@ type program struct {
 
 // admit checks everything about a file that can be checked without running
 // it, and returns it rewritten.
-func admit(file []byte) (*meter.Module, []byte, error) {
+func admit(k *kind, file []byte) (*meter.Module, []byte, error) {
 	limits := meter.DefaultLimits()
 	limits.Size = maxFile
 	m, err := meter.Parse(file, limits)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkImports(m); err != nil {
+	if err := checkImports(m, k.imports); err != nil {
 		return nil, nil, err
 	}
-	check := checkReactor
-	if isCommand(m) {
-		check = checkCommand
-	}
-	if err := check(m); err != nil {
+	if err := k.check(m); err != nil {
 		return nil, nil, err
 	}
 	if !m.HasMemory {
@@ -63,10 +61,22 @@ func admit(file []byte) (*meter.Module, []byte, error) {
 	return m, out, err
 }
 
+// reactor is the kind of the modules and commands that package abi describes.
+func reactor() *kind {
+	return &kind{name: "module", imports: []string{abi.HostModule, wasiModule}, check: checkModule, prepare: initialize}
+}
+
+func checkModule(m *meter.Module) error {
+	if isCommand(m) {
+		return checkCommand(m)
+	}
+	return checkReactor(m)
+}
+
 // compile makes native code, one file at a time and within its time. With a
 // worker another process does it and this one reads the result from the cache.
-func (h *Host) compile(ctx context.Context, file []byte) (*program, error) {
-	parsed, rewritten, err := admit(file)
+func (h *Host) compile(ctx context.Context, k *kind, file []byte) (*program, error) {
+	parsed, rewritten, err := admit(k, file)
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +93,12 @@ func (h *Host) compile(ctx context.Context, file []byte) (*program, error) {
 			return nil, err
 		}
 	}
-	return h.compileHere(ctx, parsed, rewritten)
+	return h.compileHere(ctx, k, parsed, rewritten)
 }
 
 // compileHere compiles in this process. The compiler cannot be interrupted:
 // past its time it finishes for nobody, and nothing else compiles until then.
-func (h *Host) compileHere(ctx context.Context, parsed *meter.Module, rewritten []byte) (*program, error) {
+func (h *Host) compileHere(ctx context.Context, k *kind, parsed *meter.Module, rewritten []byte) (*program, error) {
 	var compiled wazero.CompiledModule
 	var err error
 	var settled atomic.Bool // by whoever comes first: the compiler or the clock
@@ -114,7 +124,7 @@ func (h *Host) compileHere(ctx context.Context, parsed *meter.Module, rewritten 
 	if err != nil {
 		return nil, err
 	}
-	return &program{file: parsed, compiled: compiled}, nil
+	return &program{kind: k, file: parsed, compiled: compiled}, nil
 }
 
 func (h *Host) tooLong() error {

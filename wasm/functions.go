@@ -155,9 +155,10 @@ func offer(ctx context.Context, runtime wazero.Runtime) error {
 	return nil
 }
 
-// checkImports reports the first import that the host does not offer.
-func checkImports(m *meter.Module) error {
-	offered := functions()
+// checkImports reports the first import that the host does not offer to
+// programs that may import from those modules.
+func checkImports(m *meter.Module, modules []string) error {
+	offered := slices.DeleteFunc(functions(), func(f function) bool { return !slices.Contains(modules, f.module) })
 	for _, im := range m.Imports {
 		i := slices.IndexFunc(offered, func(f function) bool { return f.module == im.Module && f.name == im.Name })
 		if i < 0 {

@@ -64,7 +64,7 @@ type Host struct {
 	compiling chan struct{} // holds one token while something compiles
 
 	mu       sync.Mutex
-	programs map[string]*program // by digest; guarded by mu
+	programs map[string]*program // by kind and digest; guarded by mu
 	closed   bool                // guarded by mu
 	active   sync.WaitGroup      // calls; added to under mu while not closed
 }
@@ -156,7 +156,7 @@ func (h *Host) Inspect(ctx context.Context, file []byte) (core.Manifest, error) 
 		return core.Manifest{}, err
 	}
 	defer end()
-	p, release, err := h.program(ctx, file)
+	p, release, err := h.program(ctx, reactor(), file)
 	if err != nil {
 		return core.Manifest{}, err
 	}
@@ -191,7 +191,7 @@ func (h *Host) describe(ctx context.Context, p *program) ([]byte, error) {
 			return nil, err
 		}
 	}
-	err := h.call(ctx, p, r, abi.Describe)
+	err := h.call(ctx, p, r, export(abi.Describe))
 	if command && (err != nil || !json.Valid(r.output)) {
 		return nil, noManifest(r.output, err)
 	}
@@ -220,7 +220,7 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 	if err != nil {
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
-	p, release, err := h.program(ctx, file)
+	p, release, err := h.program(ctx, reactor(), file)
 	if err != nil {
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
@@ -246,12 +246,12 @@ func digest(file []byte) string {
 }
 
 // program compiles file unless it is compiled already. The caller releases it.
-func (h *Host) program(ctx context.Context, file []byte) (*program, func(), error) {
-	key := digest(file)
+func (h *Host) program(ctx context.Context, k *kind, file []byte) (*program, func(), error) {
+	key := k.name + " " + digest(file)
 	if p := h.use(key, nil); p != nil {
 		return p, h.releaser(key, p), nil //nolint:contextcheck // freeing does not wait
 	}
-	fresh, err := h.compile(ctx, file)
+	fresh, err := h.compile(ctx, k, file)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -132,9 +132,9 @@ func (m *Module) attempt(ctx context.Context, r *run, rc core.RunContext, config
 	return readResponse(r.output, m.facts.Manifest.Samples)
 }
 
-// invoke asks m something, which its export answers. Without a deadline it has
+// invoke asks m something, which its export of that name answers. Without a deadline it has
 // [core.DefaultTimeout].
-func (m *Module) invoke(ctx context.Context, r *run, export string, seed uint64, q abi.Request) error {
+func (m *Module) invoke(ctx context.Context, r *run, name string, seed uint64, q abi.Request) error {
 	end, err := m.host.begin()
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (m *Module) invoke(ctx context.Context, r *run, export string, seed uint64,
 	if err := r.ask(ctx, seed, q); err != nil {
 		return err
 	}
-	return m.host.call(ctx, m.program, r, export)
+	return m.host.call(ctx, m.program, r, export(name))
 }
 
 // configuration writes config for a guest.
@@ -204,8 +204,8 @@ func (m *Module) failed(err error) core.Result {
 	return core.Result{Outcome: core.Error, Why: why, Summary: clean(why.Text, maxSummary, false), Samples: core.Samples{}}
 }
 
-// call runs one export of a program in a fresh instance. The error is a *stop.
-func (h *Host) call(ctx context.Context, p *program, r *run, export string) error {
+// call runs a program once, in an instance of its own. The error is a *stop.
+func (h *Host) call(ctx context.Context, p *program, r *run, do invoke) error {
 	free, err := h.reserve(ctx, r.limits.Memory)
 	if err != nil {
 		return err
@@ -213,9 +213,9 @@ func (h *Host) call(ctx context.Context, p *program, r *run, export string) erro
 	defer free()
 	r.memory = linear{from: &p.memories, limit: uint64(r.limits.Memory)} //nolint:gosec // a limit is not negative
 	if r.command = isCommand(p.file); r.command {
-		export = abi.Start
+		do = export(abi.Start)
 	}
-	code, err := h.execute(ctx, p, r, export)
+	code, err := h.execute(ctx, p, r, do)
 	if err != nil && !r.exitedWell(err) {
 		why := r.diagnose(err)
 		if why.code == "fault" {
@@ -226,9 +226,9 @@ func (h *Host) call(ctx context.Context, p *program, r *run, export string) erro
 	if code != 0 {
 		said := clean(string(r.output[:min(len(r.output), maxText)]), maxSummary, false)
 		if said == "" {
-			return &stop{"gave_up", fmt.Sprintf("%s returned %d", export, int32(code))} //nolint:gosec // the bits of an i32
+			return &stop{"gave_up", fmt.Sprintf("%s returned %d", do.name, int32(code))} //nolint:gosec // the bits of an i32
 		}
-		return &stop{"gave_up", fmt.Sprintf("%s returned %d: %s", export, int32(code), said)} //nolint:gosec // the bits of an i32
+		return &stop{"gave_up", fmt.Sprintf("%s returned %d: %s", do.name, int32(code), said)} //nolint:gosec // the bits of an i32
 	}
 	return nil
 }
@@ -253,7 +253,7 @@ func (h *Host) reserve(ctx context.Context, memory int64) (free func(), err erro
 }
 
 // execute runs the guest. A panic on our side is an error of this run only.
-func (h *Host) execute(ctx context.Context, p *program, r *run, export string) (code uint32, err error) {
+func (h *Host) execute(ctx context.Context, p *program, r *run, do invoke) (code uint32, err error) {
 	defer func() {
 		if e := recover(); e != nil {
 			err = fmt.Errorf("panic: %v", e)
@@ -269,17 +269,8 @@ func (h *Host) execute(ctx context.Context, p *program, r *run, export string) (
 		r.end(m)
 		err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
 	}()
-	if f := m.ExportedFunction("_initialize"); f != nil && !r.command {
-		if _, err := f.Call(ctx); err != nil {
-			return 0, err
-		}
-	}
-	results, err := m.ExportedFunction(export).Call(ctx)
-	if err != nil {
+	if err := p.kind.prepare(ctx, m); err != nil {
 		return 0, err
 	}
-	if len(results) == 0 { // a command
-		return 0, nil
-	}
-	return uint32(results[0]), nil //nolint:gosec // an i32
+	return do.call(ctx, m)
 }
