@@ -27,7 +27,7 @@ type Acted struct {
 // Act carries out a step of a rule once, with the configuration that the
 // schema of the action has accepted. It bounds itself as [Module.Collect] does.
 func (m *Module) Act(ctx context.Context, step abi.Step, config map[string]any) Acted {
-	r := &run{limits: m.limits, grants: m.grants, client: m.client, started: time.Now()}
+	r := m.newRun(core.RunContext{})
 	out, err := m.act(ctx, r, step, config)
 	if err != nil {
 		why := m.failed(err).Why
@@ -45,11 +45,11 @@ func (m *Module) act(ctx context.Context, r *run, step abi.Step, config map[stri
 	if decl == nil || !slices.Contains(m.facts.Manifest.Offers, abi.OffersAction) {
 		return Acted{}, &stop{"config", "it offers no action"}
 	}
-	raw, err := configuration(config)
+	raw, err := r.configuration(config)
 	if err != nil {
 		return Acted{}, err
 	}
-	if err := m.invoke(ctx, r, abi.Act, randomSeed(), abi.Request{Kind: abi.KindAct, Config: raw, Step: &step}); err != nil {
+	if err := m.invoke(ctx, r, abi.Act, r.seed, abi.Request{Kind: abi.KindAct, Config: raw, Step: &step}); err != nil {
 		return Acted{}, err
 	}
 	return readActed(r.output, decl.Outputs)

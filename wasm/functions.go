@@ -1,7 +1,9 @@
 package wasm
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -41,7 +43,14 @@ func functions() []function {
 		{abi.HostModule, "input_read", []api.ValueType{i32, i32}, []api.ValueType{i32}, inputRead},
 		{abi.HostModule, "output_write", []api.ValueType{i32, i32}, nil, outputWrite},
 		{abi.HostModule, "log", []api.ValueType{i32, i32, i32}, nil, logLine},
-		{abi.HostModule, "http", []api.ValueType{i32, i32}, []api.ValueType{i32}, httpCall},
+		document("http", fuelHTTP, (*run).http),
+		document("tcp", fuelStep, (*run).tcp),
+		document("tls_info", fuelLookup, (*run).tlsInfo),
+		document("dns", fuelLookup, (*run).dns),
+		document("kv_get", fuelLookup, (*run).kvGet),
+		document("kv_set", fuelLookup, (*run).kvSet),
+		document("secret", fuelStep, (*run).secret),
+		document("reveal", fuelStep, (*run).revealed),
 		{abi.HostModule, "now", nil, []api.ValueType{i64}, now},
 		{abi.HostModule, "random", []api.ValueType{i32, i32}, nil, random},
 	}, wasiFunctions()...)
@@ -80,17 +89,41 @@ func logLine(ctx context.Context, r *run, m api.Module, stack []uint64) {
 	}
 }
 
-func httpCall(ctx context.Context, r *run, m api.Module, stack []uint64) {
-	ptr, n := arg(stack, 0), arg(stack, 1)
-	document := view(m, "http", ptr, n)
-	r.enter(ctx, n)
-	if n > maxRequest {
-		halt("limit_request", "its http request has %d bytes, the limit is %s", n, size(maxRequest))
+// document is a function that takes a JSON document and answers with one. It
+// costs fuel besides what a call costs.
+func document(name string, fuel int64, answer func(r *run, ctx context.Context, q []byte) any) function {
+	return function{abi.HostModule, name, []api.ValueType{i32, i32}, []api.ValueType{i32}, func(ctx context.Context, r *run, m api.Module, stack []uint64) {
+		ptr, n := arg(stack, 0), arg(stack, 1)
+		q := view(m, name, ptr, n)
+		r.enter(ctx, n)
+		if n > maxRequest {
+			halt("limit_request", "its %s request has %d bytes, the limit is %s", name, n, size(maxRequest))
+		}
+		r.extra += fuel
+		r.input = r.answered(name, q, func() []byte { return encode(answer(r, ctx, q)) })
+		r.extra += int64(len(r.input)) / bytesPerFuel
+		r.checkTime(ctx)
+		stack[0] = uint64(len(r.input))
+	}}
+}
+
+// encode writes an answer.
+func encode(answer any) []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(answer); err != nil {
+		halt("fault", "the host could not write its answer: %v", err)
 	}
-	r.extra += fuelHTTP
-	r.input = r.http(ctx, document)
-	checkTime(ctx)
-	stack[0] = uint64(len(r.input))
+	return out.Bytes()
+}
+
+// decode reads what the guest asks; the error says what is wrong with it.
+func decode(q []byte, into any) *abi.CallError {
+	if err := json.Unmarshal(q, into); err != nil {
+		return problem(abi.CodeInvalid, "the request is not the JSON of a request: %s", clean(err.Error(), 200, false))
+	}
+	return nil
 }
 
 func now(ctx context.Context, r *run, _ api.Module, stack []uint64) {
@@ -99,12 +132,7 @@ func now(ctx context.Context, r *run, _ api.Module, stack []uint64) {
 }
 
 // now is the clock of the guest: the start of the run and the time since.
-func (r *run) now() time.Time {
-	if r.frozen {
-		return r.started
-	}
-	return r.started.Add(time.Since(r.started))
-}
+func (r *run) now() time.Time { return r.clockBase().Add(r.elapsed()) }
 
 func random(ctx context.Context, r *run, m api.Module, stack []uint64) {
 	ptr, n := arg(stack, 0), arg(stack, 1)

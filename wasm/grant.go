@@ -1,108 +1,61 @@
 package wasm
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tocsin-io/tocsin/core"
 )
 
-// pattern is one entry of Grant.HTTP.
-type pattern struct {
-	text   string
-	scheme string
-	host   string // "*", "*.example.org" or a host in lower case
-	port   string // "*" or a number
+// rights are what the Grant of a module allows, ready to be asked. The zero
+// value allows nothing.
+type rights struct {
+	http, tcp, dns  []core.Pattern
+	kv              string // the scope of kept values, empty: none
+	secrets, reveal []string
 }
 
-// parsePattern reads scheme://host:port.
-func parsePattern(text string) (pattern, error) {
-	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok || scheme != "http" && scheme != "https" {
-		return pattern{}, fmt.Errorf("%q must begin with http:// or https://", text)
+// rightsOf reads a Grant, which was checked.
+func rightsOf(g core.Grant) (out rights, err error) {
+	out = rights{kv: g.KV, secrets: g.Secrets, reveal: g.Reveal}
+	if out.http, err = core.Patterns(g.HTTP, core.ParseHTTPPattern); err != nil {
+		return rights{}, err
 	}
-	host, port := rest, portOf(scheme)
-	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, ']') {
-		host, port = rest[:i], rest[i+1:]
+	if out.tcp, err = core.Patterns(g.TCP, core.ParseTCPPattern); err != nil {
+		return rights{}, err
 	}
-	if port != "*" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return pattern{}, fmt.Errorf("%q has the port %q; a port is 1 to 65535, or * for any", text, port)
-		}
-	}
-	host = canonical(strings.Trim(host, "[]"))
-	name := strings.TrimPrefix(strings.TrimPrefix(host, "*"), ".")
-	if host == "" || strings.ContainsAny(name, "*/?#@ \\") {
-		return pattern{}, fmt.Errorf("%q must be scheme://host:port; the host may begin with *. and has no path", text)
-	}
-	return pattern{text: text, scheme: scheme, host: host, port: port}, nil
+	out.dns, err = core.Patterns(g.DNS, core.ParseDNSPattern)
+	return out, err
 }
 
-func portOf(scheme string) string {
-	if scheme == "https" {
-		return "443"
-	}
-	return "80"
-}
+// CheckGrant is [core.CheckGrant].
+func CheckGrant(m core.Manifest, grant core.Grant) error { return core.CheckGrant(m, grant) }
 
-func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
-
-func (p pattern) matches(u *url.URL) bool {
+// target is a URL as a pattern that matches nothing else.
+func target(u *url.URL) core.Pattern {
 	port := u.Port()
 	if port == "" {
-		port = portOf(u.Scheme)
+		port = core.PortOf(u.Scheme)
 	}
-	return p.covers(pattern{scheme: u.Scheme, host: canonical(u.Hostname()), port: port})
+	return core.Pattern{Scheme: u.Scheme, Host: core.CanonicalHost(u.Hostname()), Port: port}
 }
 
-// covers reports whether whatever q matches p matches too.
-func (p pattern) covers(q pattern) bool {
-	if p.scheme != q.scheme || p.port != "*" && p.port != q.port {
-		return false
+// find is the text of the first pattern that covers to.
+func find(patterns []core.Pattern, to core.Pattern) (text string, ok bool) {
+	i := slices.IndexFunc(patterns, func(p core.Pattern) bool { return p.Covers(to) })
+	if i < 0 {
+		return "", false
 	}
-	if suffix, ok := strings.CutPrefix(p.host, "*"); ok && suffix != "" {
-		return strings.HasSuffix(q.host, suffix) && len(q.host) > len(suffix)
-	}
-	return p.host == "*" || p.host == q.host
+	return patterns[i].Text, true
 }
 
-func parsePatterns(texts []string) ([]pattern, error) {
-	out := make([]pattern, len(texts))
-	for i, text := range texts {
-		p, err := parsePattern(text)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = p
+func texts(patterns []core.Pattern) string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = p.Text
 	}
-	return out, nil
-}
-
-// CheckGrant reports why grant is not valid for a module with that manifest:
-// a pattern that cannot be read, a limit over its maximum, or something the
-// manifest does not want. Nil means that it can be granted.
-func CheckGrant(m core.Manifest, grant core.Grant) error {
-	granted, err := parsePatterns(grant.HTTP)
-	if err != nil {
-		return fmt.Errorf("grant http: %w", err)
-	}
-	wanted, err := parsePatterns(m.Wants.HTTP)
-	if err != nil {
-		return fmt.Errorf("the module wants http: %w", err)
-	}
-	for _, g := range granted {
-		if !slices.ContainsFunc(wanted, func(w pattern) bool { return w.covers(g) }) {
-			return fmt.Errorf("grant http: the module does not want %s; it wants %s", g.text, listed(m.Wants.HTTP))
-		}
-	}
-	if grant.Private && !m.Wants.Private {
-		return errors.New("grant private: the module does not want private addresses")
-	}
-	return checkLimits(grant.Limits, MaxLimits(), "the most")
+	return listed(out)
 }
 
 func listed(texts []string) string {

@@ -27,6 +27,19 @@ import (
 // DialFunc opens a connection for a guest, as [net.Dialer.DialContext] does.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
+// Values keeps what modules remember between runs, by scope and key. Its
+// methods are safe for concurrent use.
+type Values interface {
+	Value(ctx context.Context, scope, key string) (value string, found bool, err error)
+	// SetValue stores a value, nil forgets it. Not ok: nothing was changed,
+	// since the keys and values of the scope would have more than most bytes.
+	SetValue(ctx context.Context, scope, key string, value *string, most int64) (used int64, ok bool, err error)
+}
+
+// SecretFunc is the value of a secret. It does not wait; the text of the error
+// says how to make one that is missing.
+type SecretFunc func(name string) (string, error)
+
 // Options of a Host. Zero works: modules without a network, compiled in this
 // process and in memory.
 type Options struct {
@@ -34,6 +47,9 @@ type Options struct {
 	Log          *slog.Logger  // faults of the sandbox go here; default: discarded
 	Dial         DialFunc      // for modules whose Grant is not private; default: they reach nothing
 	DialPrivate  DialFunc      // for modules whose Grant is private; default: they reach nothing
+	Lookup       LookupFunc    // answers dns; default: the resolver of the system
+	Values       Values        // what modules keep; default: they keep nothing
+	Secret       SecretFunc    // the value of a secret; default: there are none
 	MaxInstances int           // instances alive at once; default 256
 	MaxMemory    int64         // sum of the memory limits of the instances alive at once, bytes; default 2 GiB
 	CompileTime  time.Duration // processor time of one compilation in a Worker, and six times as much by the clock; default 10 s
@@ -43,6 +59,12 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Lookup == nil {
+		o.Lookup = lookup
+	}
+	if o.Secret == nil {
+		o.Secret = func(name string) (string, error) { return "", fmt.Errorf("there is no secret %q", name) }
 	}
 	o.MaxInstances = cmp.Or(o.MaxInstances, 256)
 	o.MaxMemory = cmp.Or(o.MaxMemory, 2<<30)
@@ -174,7 +196,7 @@ func (h *Host) Inspect(ctx context.Context, file []byte) (core.Manifest, error) 
 	if err := checkOffers(p.file, m); err != nil {
 		return core.Manifest{}, err
 	}
-	if need, has := int64(p.file.Pages)<<16, effective(m.Wants.Limits).Memory; need > has {
+	if need, has := int64(p.file.Pages)<<16, m.Wants.Limits.Filled().Memory; need > has {
 		return core.Manifest{}, fmt.Errorf("it begins with %d bytes of memory and its manifest wants %d: raise wants.limits.memory_bytes", need, has)
 	}
 	return m, nil
@@ -183,8 +205,8 @@ func (h *Host) Inspect(ctx context.Context, file []byte) (core.Manifest, error) 
 func (h *Host) describe(ctx context.Context, p *program) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeTime)
 	defer cancel()
-	limits := effective(core.Limits{Memory: describeBytes, Fuel: describeFuel})
-	r := &run{limits: limits, client: h.public, started: time.Now(), random: seeded(0)}
+	limits := core.Limits{Memory: describeBytes, Fuel: describeFuel}.Filled()
+	r := &run{limits: limits, client: h.public, host: h, started: time.Now(), random: seeded(0)}
 	command := isCommand(p.file)
 	if command {
 		if err := r.ask(ctx, 0, abi.Request{Kind: abi.KindDescribe}); err != nil {
@@ -216,7 +238,7 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 	if err := CheckGrant(m.Manifest, m.Grant); err != nil {
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
-	grants, err := parsePatterns(m.Grant.HTTP)
+	allowed, err := rightsOf(m.Grant)
 	if err != nil {
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
@@ -228,12 +250,12 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 		release()
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
-	limits := effective(m.Grant.Limits)
+	limits := m.Grant.Limits.Filled()
 	if need := int64(p.file.Pages) << 16; need > limits.Memory {
 		release()
 		return nil, fmt.Errorf("load module %s: it begins with %d bytes of memory, granted are %d", m.Name, need, limits.Memory)
 	}
-	out := &Module{host: h, program: p, release: release, facts: m, limits: limits, grants: grants, client: h.public}
+	out := &Module{host: h, program: p, release: release, facts: m, limits: limits, rights: allowed, client: h.public}
 	if m.Grant.Private {
 		out.client = h.private
 	}

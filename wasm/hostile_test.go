@@ -52,7 +52,7 @@ func endings() map[string]ending {
 		"trap_oob":          {"trap", "it accessed memory that it does not have in tocsin_collect"},
 		"garbage":           {"response", "its response is not valid"},
 		"silent":            {"response", "it wrote no response"},
-		"bad_import":        {"", "it imports env.system, which is not offered; offered are tocsin_v1 (input_length, input_read, output_write, log, http, now, random) and wasi_snapshot_preview1"},
+		"bad_import":        {"", "it imports env.system, which is not offered; offered are tocsin_v1 (input_length, input_read, output_write, log, http, tcp, tls_info, dns, kv_get, kv_set, secret, reveal, now, random) and wasi_snapshot_preview1"},
 		"bad_import_type":   {"", "it imports tocsin_v1.log as (f64); it is (i32, i32, i32)"},
 		"bad_import_tick":   {"", "it imports tocsin_meter.tick, which is not offered"},
 		"bad_import_memory": {"", "it imports env.memory, which is not a function"},

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +23,10 @@ import (
 // client sends the http requests of guests through one dialer. Each request
 // has a connection of its own: it is checked, and nothing is shared between
 // modules.
-type client struct{ transport *http.Transport }
+type client struct {
+	transport *http.Transport
+	dial      DialFunc
+}
 
 func newClient(open DialFunc) *client {
 	if open == nil {
@@ -32,7 +34,7 @@ func newClient(open DialFunc) *client {
 			return nil, errors.New("modules have no network here")
 		}
 	}
-	return &client{&http.Transport{
+	return &client{dial: open, transport: &http.Transport{
 		DialContext:            open,
 		DisableKeepAlives:      true,
 		TLSHandshakeTimeout:    10 * time.Second,
@@ -44,38 +46,40 @@ func problem(code, format string, args ...any) *abi.CallError {
 	return &abi.CallError{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// http carries out one request of the guest and returns its response document.
-func (r *run) http(ctx context.Context, document []byte) []byte {
+// http carries out one request of the guest.
+func (r *run) http(ctx context.Context, document []byte) any {
 	began := time.Now()
 	var q abi.HTTPRequest
 	var answer *abi.HTTPResponse
-	var why *abi.CallError
-	if err := json.Unmarshal(document, &q); err != nil {
-		why = problem(abi.CodeInvalid, "the request is not the JSON of a request: %s", clean(err.Error(), 200, false))
-	} else {
+	why := decode(document, &q)
+	if why == nil {
 		answer, why = r.exchange(ctx, &q)
 	}
 	took := time.Since(began)
-	r.httpTime += took
+	r.askTime += took
 	if why != nil {
-		answer = &abi.HTTPResponse{Error: why}
+		answer = &abi.HTTPResponse{Error: r.masked(why)}
 	}
-	answer.DurationMS = float64(took) / float64(time.Millisecond)
-	var reply bytes.Buffer
-	encoder := json.NewEncoder(&reply)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(answer); err != nil {
-		halt("fault", "the host could not write the response: %v", err)
+	answer.DurationMS = millis(took)
+	return answer
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// within bounds a call by what the guest asks for.
+func within(ctx context.Context, ms int64) (context.Context, context.CancelFunc) {
+	if ms <= 0 {
+		return context.WithCancel(ctx)
 	}
-	r.extra += int64(reply.Len()) / bytesPerFuel
-	return reply.Bytes()
+	return context.WithTimeout(ctx, time.Duration(min(ms, int64(24*time.Hour/time.Millisecond)))*time.Millisecond)
 }
 
 func (r *run) exchange(ctx context.Context, q *abi.HTTPRequest) (*abi.HTTPResponse, *abi.CallError) {
-	if q.TimeoutMS > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(q.TimeoutMS, int64(24*time.Hour/time.Millisecond)))*time.Millisecond)
-		defer cancel()
+	ctx, cancel := within(ctx, q.TimeoutMS)
+	defer cancel()
+	carries, why := r.load(q)
+	if why != nil {
+		return nil, why
 	}
 	request, why := newRequest(ctx, q)
 	if why != nil {
@@ -95,22 +99,25 @@ func (r *run) exchange(ctx context.Context, q *abi.HTTPRequest) (*abi.HTTPRespon
 		if why := r.allow(next); why != nil {
 			return why
 		}
+		if why := carries.follow(next, via[0]); why != nil {
+			return why
+		}
 		return nil
 	}}
 	response, err := client.Do(request)
 	if err != nil {
 		why := explain(err)
-		r.note(fmt.Sprintf("%s %s: %s", request.Method, request.URL.Redacted(), why), began, why.Code != abi.CodeDenied, "")
+		r.note("http", fmt.Sprintf("%s %s: %s", request.Method, request.URL.Redacted(), why), began, why.Code != abi.CodeDenied, "")
 		return nil, why
 	}
 	defer response.Body.Close()
 	answer, why := r.read(response)
-	_, grant := r.grantFor(response.Request.URL)
+	grant, _ := r.grantFor(response.Request.URL)
 	if why != nil {
-		r.note(fmt.Sprintf("%s %s: %s", request.Method, request.URL.Redacted(), why), began, true, grant)
+		r.note("http", fmt.Sprintf("%s %s: %s", request.Method, request.URL.Redacted(), why), began, true, grant)
 		return nil, why
 	}
-	r.note(fmt.Sprintf("%s %s: %d, %d bytes", request.Method, request.URL.Redacted(), answer.Status, len(answer.Bytes())), began, true, grant)
+	r.note("http", fmt.Sprintf("%s %s: %d, %d bytes", request.Method, request.URL.Redacted(), answer.Status, len(answer.Bytes())), began, true, grant)
 	return answer, nil
 }
 
@@ -162,20 +169,13 @@ func reserved(name string) bool {
 }
 
 // grantFor finds the pattern that allows u.
-func (r *run) grantFor(u *url.URL) (ok bool, text string) {
-	for _, p := range r.grants {
-		if p.matches(u) {
-			return true, p.text
-		}
-	}
-	return false, ""
-}
+func (r *run) grantFor(u *url.URL) (text string, ok bool) { return find(r.rights.http, target(u)) }
 
 // allow counts a request, or the hop of a redirect, and holds it to the grant.
 func (r *run) allow(request *http.Request) *abi.CallError {
 	why := r.decide(request)
 	if why != nil {
-		r.note(request.Method+" "+request.URL.Redacted()+": "+why.Message, time.Now(), false, "")
+		r.note("http", request.Method+" "+request.URL.Redacted()+": "+why.Message, time.Now(), false, "")
 	}
 	return why
 }
@@ -188,12 +188,8 @@ func (r *run) decide(request *http.Request) *abi.CallError {
 	if request.URL.User != nil {
 		return problem(abi.CodeDenied, "the redirect holds a user")
 	}
-	if ok, _ := r.grantFor(request.URL); !ok {
-		texts := make([]string, len(r.grants))
-		for i, p := range r.grants {
-			texts[i] = p.text
-		}
-		return problem(abi.CodeDenied, "%s://%s is not granted; granted is %s", request.URL.Scheme, clean(request.URL.Host, 200, false), listed(texts))
+	if _, ok := r.grantFor(request.URL); !ok || !r.open {
+		return problem(abi.CodeDenied, "%s://%s is not granted; granted is %s", request.URL.Scheme, clean(request.URL.Host, 200, false), r.has(texts(r.rights.http)))
 	}
 	return nil
 }
@@ -207,10 +203,11 @@ func (r *run) read(response *http.Response) (*abi.HTTPResponse, *abi.CallError) 
 	if int64(len(body)) > r.limits.HTTPResponse {
 		return nil, problem(abi.CodeTooLarge, "the response is over the limit of %s", size(r.limits.HTTPResponse))
 	}
-	answer := &abi.HTTPResponse{Status: response.StatusCode, URL: response.Request.URL.String(), Headers: map[string]string{}}
+	answer := &abi.HTTPResponse{Status: response.StatusCode, URL: r.hide(response.Request.URL.String()), Headers: map[string]string{}}
 	for name, values := range response.Header {
-		answer.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
+		answer.Headers[strings.ToLower(name)] = r.hide(strings.Join(values, ", "))
 	}
+	body = r.hideBytes(body)
 	if utf8.Valid(body) {
 		answer.Body = string(body)
 	} else {

@@ -1,11 +1,8 @@
 package wasm
 
 import (
-	"cmp"
 	"fmt"
 	"time"
-
-	"github.com/tocsin-io/tocsin/core"
 )
 
 // The limits that no grant can move.
@@ -14,8 +11,18 @@ const (
 	sliceFuel     = 1_000_000 // between two looks at the clock: a millisecond or less
 	fuelHostCall  = 500       // a call to the host, in instructions
 	fuelHTTP      = 20_000    // a http request, besides
-	bytesPerFuel  = 16        // that a host function copies for one instruction
-	maxRequest    = 1 << 20   // bytes of a http request
+	fuelLookup    = 20_000    // the same for dns, kept values and each connection
+	fuelStep      = 2_000     // the same for what goes over a connection, and secrets
+	maxReceive    = 1 << 20   // bytes of one receive
+	receiveBytes  = 64 << 10  // the same when the guest names none
+	maxLookup     = 10 * time.Second
+	maxRecords    = 100      // of one answer of dns
+	maxKVCalls    = 200      // in one run
+	maxKey        = 256      // bytes
+	maxKept       = 64 << 10 // bytes of a value that is kept
+	maxRecording  = 1 << 20  // bytes of a recording
+	bytesPerFuel  = 16       // that a host function copies for one instruction
+	maxRequest    = 1 << 20  // bytes of a http request
 	maxRedirects  = 5
 	maxLogLine    = 4096 // bytes
 	maxSummary    = 500  // bytes
@@ -24,55 +31,6 @@ const (
 	describeTime  = 15 * time.Second
 	describeBytes = 64 << 20 // linear memory while it describes itself
 )
-
-// DefaultLimits are what a grant that names no limits means.
-func DefaultLimits() core.Limits {
-	return core.Limits{Memory: 16 << 20, Fuel: 1_000_000_000, Output: 256 << 10, Logs: 64 << 10, HTTPCalls: 20, HTTPResponse: 1 << 20}
-}
-
-// MaxLimits are the most that a grant can name.
-func MaxLimits() core.Limits {
-	return core.Limits{Memory: 256 << 20, Fuel: 100_000_000_000, Output: 4 << 20, Logs: 1 << 20, HTTPCalls: 200, HTTPResponse: 16 << 20}
-}
-
-// effective fills in the defaults.
-func effective(l core.Limits) core.Limits {
-	d := DefaultLimits()
-	return core.Limits{
-		Memory: cmp.Or(l.Memory, d.Memory), Fuel: cmp.Or(l.Fuel, d.Fuel), Output: cmp.Or(l.Output, d.Output),
-		Logs: cmp.Or(l.Logs, d.Logs), HTTPCalls: cmp.Or(l.HTTPCalls, d.HTTPCalls), HTTPResponse: cmp.Or(l.HTTPResponse, d.HTTPResponse),
-	}
-}
-
-type namedLimit struct {
-	name  string
-	value int64
-}
-
-func named(l core.Limits) []namedLimit {
-	return []namedLimit{
-		{"memory_bytes", l.Memory},
-		{"fuel", l.Fuel},
-		{"output_bytes", l.Output},
-		{"log_bytes", l.Logs},
-		{"http_calls", int64(l.HTTPCalls)},
-		{"http_response_bytes", l.HTTPResponse},
-	}
-}
-
-// checkLimits reports the first of l that is negative or over its maximum.
-func checkLimits(l, most core.Limits, whose string) error {
-	top := named(most)
-	for i, n := range named(l) {
-		if n.value < 0 {
-			return fmt.Errorf("the limit %s is negative", n.name)
-		}
-		if n.value > top[i].value {
-			return fmt.Errorf("the limit %s is %d, %s is %d", n.name, n.value, whose, top[i].value)
-		}
-	}
-	return nil
-}
 
 // size writes bytes for people: "16 MiB", "300 bytes".
 func size(n int64) string {

@@ -12,10 +12,7 @@ import (
 	"github.com/tocsin-io/tocsin/wasm/abi"
 )
 
-const (
-	maxManifest = 256 << 10 // bytes
-	maxWants    = 100       // patterns
-)
+const maxManifest = 256 << 10 // bytes
 
 // readManifest decodes and checks what a module says of itself.
 func readManifest(document []byte) (core.Manifest, error) {
@@ -32,7 +29,10 @@ func readManifest(document []byte) (core.Manifest, error) {
 	m := core.Manifest{
 		ABI: a.ABI, Name: a.Name, Version: clean(a.Version, 64, false), Doc: clean(a.Doc, maxText, true), Author: clean(a.Author, 200, false),
 		Offers: a.Offers, Schema: a.ConfigSchema, Samples: declared(a.Samples),
-		Wants: core.Grant{HTTP: a.Wants.HTTP, Private: a.Wants.Private, Limits: core.Limits(a.Wants.Limits)},
+		Wants: core.Grant{
+			HTTP: a.Wants.HTTP, TCP: a.Wants.TCP, DNS: a.Wants.DNS, Private: a.Wants.Private, KV: a.Wants.KV,
+			Secrets: a.Wants.Secrets, Reveal: a.Wants.Reveal, Limits: core.Limits(a.Wants.Limits),
+		},
 	}
 	if a.Action != nil {
 		m.Action = &core.ActionDecl{Schema: a.Action.ConfigSchema, Outputs: declared(a.Action.Outputs)}
@@ -91,14 +91,8 @@ func checkManifest(m core.Manifest) error {
 	if err := checkOffered(m); err != nil {
 		return err
 	}
-	if len(m.Wants.HTTP) > maxWants {
-		return fmt.Errorf("its manifest wants %d http patterns, the limit is %d", len(m.Wants.HTTP), maxWants)
-	}
-	if _, err := parsePatterns(m.Wants.HTTP); err != nil {
-		return fmt.Errorf("its manifest wants http: %w", err)
-	}
-	if err := checkLimits(m.Wants.Limits, MaxLimits(), "the most"); err != nil {
-		return fmt.Errorf("its manifest wants more than can be granted: %w", err)
+	if err := m.Wants.Check(); err != nil {
+		return fmt.Errorf("its manifest wants %w", err)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ type Module struct {
 	release func()
 	facts   core.Module
 	limits  core.Limits
-	grants  []pattern
+	rights  rights
 	client  *client
 
 	mu     sync.Mutex
@@ -103,25 +103,35 @@ func (m *Module) TestRun(ctx context.Context, rc core.RunContext, config map[str
 }
 
 func (m *Module) collect(ctx context.Context, rc core.RunContext, config map[string]any, verbose bool) core.Result {
-	r := &run{limits: m.limits, grants: m.grants, client: m.client, started: time.Now(), verbose: verbose}
+	r := m.newRun(rc)
+	r.verbose, r.tape = verbose, &tape{}
 	result, err := m.attempt(ctx, r, rc, config)
+	end := ""
 	if err != nil {
-		result = m.failed(err)
+		result, end = m.failed(err), codeOf(err)
 	}
+	result.Recording = r.recording(m, abi.Collect, &result, end)
 	result.Usage, result.Logs = r.usage(), r.logs
 	result.Latency = result.Usage.Wall
-	if r.httpCalls > 0 {
-		result.Latency = r.httpTime // of the target, without what the module computed
+	if r.askTime > 0 {
+		result.Latency = r.askTime // of the target, without what the module computed
 	}
 	return result
 }
 
+// newRun is a run of m that begins now.
+func (m *Module) newRun(rc core.RunContext) *run {
+	return &run{
+		limits: m.limits, rights: m.rights, client: m.client, host: m.host, scope: scopeOf(m.facts, rc), seed: randomSeed(), started: time.Now(),
+	}
+}
+
 func (m *Module) attempt(ctx context.Context, r *run, rc core.RunContext, config map[string]any) (core.Result, error) {
-	raw, err := configuration(config)
+	raw, err := r.configuration(config)
 	if err != nil {
 		return core.Result{}, err
 	}
-	err = m.invoke(ctx, r, abi.Collect, randomSeed(), abi.Request{
+	err = m.invoke(ctx, r, abi.Collect, r.seed, abi.Request{
 		Kind: abi.KindCollect, Config: raw,
 		Check:  abi.Check{ID: rc.Check.ID, Name: rc.Check.Name, IntervalSeconds: rc.Check.IntervalSeconds},
 		System: abi.System{ID: rc.System.ID, Name: rc.System.Name, Tags: rc.System.Tags},
@@ -149,16 +159,26 @@ func (m *Module) invoke(ctx context.Context, r *run, name string, seed uint64, q
 		ctx, cancel = context.WithTimeout(ctx, core.DefaultTimeout.Std())
 		defer cancel()
 	}
-	if err := r.ask(ctx, seed, q); err != nil {
-		return err
+	if !r.replaying() {
+		if err := r.ask(ctx, seed, q); err != nil {
+			return err
+		}
 	}
 	return m.host.call(ctx, m.program, r, export(name))
 }
 
-// configuration writes config for a guest.
-func configuration(config map[string]any) (json.RawMessage, error) {
+// configuration writes config for a guest, with handles in the place of
+// secrets.
+func (r *run) configuration(config map[string]any) (json.RawMessage, error) {
 	if config == nil {
 		config = map[string]any{}
+	}
+	if refers(config) {
+		filled, err := r.handed(config)
+		if err != nil {
+			return nil, err
+		}
+		config, _ = filled.(map[string]any)
 	}
 	raw, err := json.Marshal(config)
 	if err != nil {
@@ -191,6 +211,7 @@ func (r *run) ask(ctx context.Context, seed uint64, q abi.Request) error {
 	if r.input, err = json.Marshal(q); err != nil {
 		return &stop{"config", "its request cannot be written as JSON: " + err.Error()}
 	}
+	r.question = r.input
 	return nil
 }
 
@@ -259,6 +280,7 @@ func (h *Host) execute(ctx context.Context, p *program, r *run, do invoke) (code
 			err = fmt.Errorf("panic: %v", e)
 		}
 	}()
+	r.random = seeded(0) // it is initialised the same way each time
 	ctx = experimental.WithMemoryAllocator(r.in(ctx), &r.memory)
 	m, err := h.runtime.InstantiateModule(ctx, p.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
@@ -272,5 +294,6 @@ func (h *Host) execute(ctx context.Context, p *program, r *run, do invoke) (code
 	if err := p.kind.prepare(ctx, m); err != nil {
 		return 0, err
 	}
+	r.begins(do.name)
 	return do.call(ctx, m)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/wasm/abi"
 	"github.com/tocsin-io/tocsin/wasm/meter"
 )
 
@@ -32,15 +33,23 @@ func halt(code, format string, args ...any) { panic(&stop{code, fmt.Sprintf(form
 // run is what the host knows of one call of a module. It belongs to the
 // goroutine that calls the guest.
 type run struct {
-	limits  core.Limits
-	grants  []pattern
-	client  *client
-	started time.Time
-	input   []byte // the part that is not read yet
-	random  io.Reader
-	verbose bool // keep each host call
-	frozen  bool // its clock stands still at started; a function is pure
-	command bool // its standard input is input and its standard output is output
+	limits   core.Limits
+	rights   rights
+	client   *client
+	host     *Host
+	scope    string // of the values it keeps; empty: none
+	open     bool   // it is asked, and may reach out: neither initialised nor described
+	seed     uint64
+	slept    time.Duration // before it was asked: the clock moves by nothing else then
+	base     time.Time     // when the recorded run began, in a replay
+	question []byte        // all of what it was asked
+	tape     *tape         // what is recorded or replayed; nil: nothing
+	started  time.Time
+	input    []byte // the part that is not read yet
+	random   io.Reader
+	verbose  bool // keep each host call
+	frozen   bool // its clock stands still at started; a function is pure
+	command  bool // its standard input is input and its standard output is output
 
 	granted   int64 // fuel that the guest was given
 	extra     int64 // fuel that host calls cost
@@ -51,7 +60,17 @@ type run struct {
 	partial   [3]strings.Builder // of the standard streams: a line that has not ended
 	hostCalls int
 	httpCalls int
-	httpTime  time.Duration
+	askTime   time.Duration
+	tcpCalls  int
+	tcpBytes  int64
+	dnsCalls  int
+	kvCalls   int
+	kvUsed    int64
+	conns     map[int]*conn
+	handles   map[string]string // of the secrets that it was given: the name by handle
+	used      []masked          // values that an answer must not show
+	told      []string          // values that it was told
+	checks    int64             // looks at the clock since it was asked
 	calls     []core.HostCall
 	memory    linear
 	exited    uint32 // the exit code, when it ended itself
@@ -60,6 +79,11 @@ type run struct {
 type runKey struct{}
 
 func (r *run) in(ctx context.Context) context.Context { return context.WithValue(ctx, runKey{}, r) }
+
+// begins is called when the guest is initialised and is asked now.
+func (r *run) begins(export string) {
+	r.open, r.checks, r.random = export != abi.Describe, 0, seeded(r.seed)
+}
 
 // runOf is the run that ctx belongs to. Guests are called with one only.
 func runOf(ctx context.Context) *run {
@@ -83,7 +107,7 @@ func (r *run) tick(ctx context.Context, left int64) int64 {
 	if left == meter.TooDeep {
 		halt("limit_depth", "its calls nest deeper than its stack of 16 MiB allows; a recursion that does not end?")
 	}
-	checkTime(ctx)
+	r.checkTime(ctx)
 	used := r.granted - left
 	rest := r.limits.Fuel - used - r.extra
 	if rest <= 0 {
@@ -94,15 +118,30 @@ func (r *run) tick(ctx context.Context, left int64) int64 {
 	return more
 }
 
-func checkTime(ctx context.Context) {
+// checkTime ends the guest when the time of the run is over.
+func (r *run) checkTime(ctx context.Context) {
+	r.checks++
+	if r.replaying() {
+		r.tape.late(r.checks)
+	}
 	switch err := ctx.Err(); {
 	case err == nil:
 	case errors.Is(err, context.DeadlineExceeded):
-		halt("limit_time", "it did not end in the time of the run")
+		r.tape.ended(r.checks)
+		halt(limitTime, lateText)
 	default:
-		halt("canceled", "the run was cancelled")
+		r.tape.ended(r.checks)
+		halt(canceled, canceledText)
 	}
 }
+
+// What ends a run from outside.
+const (
+	limitTime    = "limit_time"
+	lateText     = "it did not end in the time of the run"
+	canceled     = "canceled"
+	canceledText = "the run was cancelled"
+)
 
 // enter begins a call to the host that moves n bytes: it costs fuel, and
 // nothing begins after the deadline.
@@ -112,7 +151,7 @@ func (r *run) enter(ctx context.Context, n uint32) {
 	if r.extra > r.limits.Fuel {
 		halt("limit_fuel", "its %d calls to the host used up its limit of %d instructions", r.hostCalls, r.limits.Fuel)
 	}
-	checkTime(ctx)
+	r.checkTime(ctx)
 }
 
 // view is a range of the memory of the guest.
@@ -181,6 +220,9 @@ func (r *run) stream(fd int, b []byte) {
 
 // end takes stock of the instance before it is closed.
 func (r *run) end(m api.Module) {
+	for _, c := range r.conns {
+		c.close()
+	}
 	for fd := range r.partial {
 		if r.partial[fd].Len() > 0 {
 			r.stream(fd, []byte("\n"))
@@ -199,16 +241,17 @@ func (r *run) usage() *core.Usage {
 	return &core.Usage{
 		Wall: time.Since(r.started), Memory: int64(r.memory.peak), //nolint:gosec // at most the limit
 		Fuel: r.granted + r.extra, Output: int64(len(r.output)),
-		Logs: min(r.logBytes, r.limits.Logs), HTTP: r.httpCalls, HostCall: r.hostCalls, Calls: r.calls,
+		Logs: min(r.logBytes, r.limits.Logs), HTTP: r.httpCalls,
+		TCP: r.tcpCalls, TCPBytes: r.tcpBytes, DNS: r.dnsCalls, KV: r.kvUsed, HostCall: r.hostCalls, Calls: r.calls,
 	}
 }
 
-// note keeps a call of http for a test run.
-func (r *run) note(detail string, began time.Time, allowed bool, grant string) {
+// note keeps a call to the host for a test run.
+func (r *run) note(name, detail string, began time.Time, allowed bool, grant string) {
 	const most = 1000
 	if r.verbose && len(r.calls) < most {
 		r.calls = append(r.calls, core.HostCall{
-			After: began.Sub(r.started), Took: time.Since(began), Name: "http", Detail: clean(detail, maxSummary, false), Allowed: allowed, Grant: grant,
+			After: began.Sub(r.started), Took: time.Since(began), Name: name, Detail: clean(r.hide(detail), maxSummary, false), Allowed: allowed, Grant: grant,
 		})
 	}
 }

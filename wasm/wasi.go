@@ -122,7 +122,7 @@ func (r *run) clock(id uint64) (ns uint64, ok bool) {
 	case 0:
 		return uint64(r.now().UnixNano()), true
 	case 1:
-		return uint64(r.now().Sub(r.started)) + 1, true //nolint:gosec // not negative; zero means "never" to some guests
+		return uint64(r.elapsed()) + 1, true //nolint:gosec // not negative; zero means "never" to some guests
 	}
 	return 0, false
 }
@@ -243,8 +243,10 @@ func wasiPoll(ctx context.Context, r *run, m api.Module, stack []uint64) uint64 
 	r.enter(ctx, n*subscription)
 
 	wait, streams := r.soonest(in)
-	if !streams && !r.frozen && !pause(ctx, wait) {
-		checkTime(ctx)
+	if !streams && !r.open {
+		r.slept += min(wait, time.Hour)
+	} else if !streams && !r.replaying() && !r.frozen && !pause(ctx, wait) {
+		r.checkTime(ctx)
 	}
 	var events uint32
 	for s := in; len(s) > 0; s = s[subscription:] {

@@ -280,36 +280,10 @@ func (s *server) test(ctx context.Context, m core.Module, t wire.TestRun, rc cor
 
 // beyond reports what a grant gives that the module did not ask for.
 func beyond(grant, wants core.Grant) core.Problems {
-	var out core.Problems
-	bad := func(path, message string) {
-		out = append(out, core.Problem{Path: "grant." + path, Code: "grant", Message: message, Fix: "grant at most what the module wants"})
+	if err := grant.Check(); err != nil {
+		return core.Problems{{Path: "grant", Code: "grant", Message: err.Error(), Fix: "mend it, or leave it out"}}
 	}
-	for i, host := range grant.HTTP {
-		if !slices.ContainsFunc(wants.HTTP, func(want string) bool { return covers(want, host) }) {
-			bad(fmt.Sprintf("http[%d]", i), fmt.Sprintf("the module does not want %s", host))
-		}
-	}
-	if grant.Private && !wants.Private {
-		bad("private", "the module does not want private addresses")
-	}
-	most := func(path string, given, wanted, byDefault int64) {
-		if wanted = max(wanted, byDefault); given > wanted {
-			bad("limits."+path, fmt.Sprintf("%d is more than the %d that the module wants", given, wanted))
-		}
-	}
-	free := defaultLimits()
-	most("memory_bytes", grant.Limits.Memory, wants.Limits.Memory, free.Memory)
-	most("output_bytes", grant.Limits.Output, wants.Limits.Output, free.Output)
-	most("log_bytes", grant.Limits.Logs, wants.Limits.Logs, free.Logs)
-	most("http_calls", int64(grant.Limits.HTTPCalls), int64(wants.Limits.HTTPCalls), int64(free.HTTPCalls))
-	most("http_response_bytes", grant.Limits.HTTPResponse, wants.Limits.HTTPResponse, free.HTTPResponse)
-	return out
-}
-
-// defaultLimits are those of a module whose grant names none, see
-// [core.Limits].
-func defaultLimits() core.Limits {
-	return core.Limits{Memory: 16 << 20, Output: 256 << 10, Logs: 64 << 10, HTTPCalls: 20, HTTPResponse: 1 << 20}
+	return append(grant.Beyond(wants), grant.Limits.Beyond(wants.Limits)...).Under("grant")
 }
 
 func (s *server) deleteModule(ctx context.Context, in *byVersion) (*empty, error) {

@@ -56,7 +56,7 @@ func (s *server) limits(context.Context, *empty) (*body[wire.LimitList], error) 
 		Sockets: o.PerInstance, SocketsSession: o.PerSession, Subscriptions: o.Subs, VisibleRows: live.MaxRows, FrameBytes: live.MaxFrame,
 		SignInsPerMinute: s.o.SignIns, SessionIdle: core.Duration(SessionIdle), SessionAge: core.Duration(SessionAge),
 		TestTimeout: core.Duration(s.o.TestTimeout),
-		Module:      defaultLimits(),
+		Module:      core.DefaultLimits(),
 		ModuleMost:  core.Limits{Memory: 256 << 20},
 	}), nil
 }

@@ -193,14 +193,7 @@ func CompileValue(s *Scope, v any) (*Value, core.Problems) {
 
 // SecretRef reports whether a value is a reference to a secret, the map
 // {secret: name}, and its name.
-func SecretRef(v any) (name string, ok bool) {
-	m, ok := v.(map[string]any)
-	if !ok || len(m) != 1 {
-		return "", false
-	}
-	name, ok = m["secret"].(string)
-	return name, ok
-}
+func SecretRef(v any) (name string, ok bool) { return core.SecretRef(v) }
 
 // Render fills the holes from an environment, as [Program.Eval] takes it. Maps
 // and lists are made anew.

@@ -186,7 +186,7 @@ func TestOutcomes(t *testing.T) {
 		{"assertion of many", httpCheck(server.URL, `status == 200 && json.count > 5`), core.Fail, "assertion", `status == 200 && json.count > 5: json.count is 3`},
 		{"warn", module("pg-lag", db, []string{"lag_seconds < 10"}, []string{"lag_seconds < 2"}), core.Warn, "warning", "lag_seconds < 2: lag_seconds is 4"},
 		{"missing collector", module("gone", db, nil, nil), core.Error, "collector", "no module named gone is uploaded; upload it first"},
-		{"missing secret", module("pg-lag", map[string]any{"database": map[string]any{"secret": "dsn"}}, nil, nil), core.Error, "secret", `there is no secret "dsn"`},
+		{"missing secret", secretive(), core.Error, "secret", `there is no secret "dsn"`},
 		{"platform fault", module("hungry", db, []string{"lag_seconds < 10"}, nil), core.Error, "limit", "the module used more than 16 MiB of memory"},
 		{"crash", module("crash", db, nil, nil), core.Error, "panic", "the collector wasm:crash crashed: out of cheese"},
 		{"too much work", httpCheck(server.URL, `any(1..9999, none(1..9999, # > 0))`), core.Error, "assertion_limit", "takes too much work"},
@@ -208,6 +208,13 @@ func TestOutcomes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// secretive is a check that is built in and sends a secret that is not there.
+func secretive() core.Check {
+	c := httpCheck("http://127.0.0.1:1/", "true")
+	c.Collect[0].With["headers"] = map[string]any{"Authorization": map[string]any{"secret": "dsn"}}
+	return c
 }
 
 // TestAssertionsDoNotCoerce has assertions over what is missing, null or of

@@ -255,15 +255,19 @@ func (s *prepared) failed(why core.Why) outcome {
 }
 
 // prepare is the collector with its configuration: made at the first run, and
-// at every run when the configuration refers to secrets, whose values are kept
-// nowhere.
+// of what is built in at every run when the configuration refers to secrets,
+// whose values are kept nowhere.
 func (s *prepared) prepare() (Collector, core.Why) {
 	if c := s.collector.Load(); c != nil {
 		return *c, core.Why{}
 	}
-	resolved, err := s.owner.planner.resolve(s.config) // a copy: the collector may do with it what it likes
-	if err != nil {
-		return nil, core.Because("secret", "{error}", "error", err.Error())
+	_, module := core.ParseModuleUse(s.Use)
+	var resolved any = s.config // a module never sees values: the sandbox makes handles of the references
+	if !module {
+		var err error
+		if resolved, err = s.owner.planner.resolve(s.config); err != nil { // a copy: the collector may do with it what it likes
+			return nil, core.Because("secret", "{error}", "error", err.Error())
+		}
 	}
 	config, ok := resolved.(map[string]any)
 	if !ok {
@@ -273,7 +277,7 @@ func (s *prepared) prepare() (Collector, core.Why) {
 	if err != nil {
 		return nil, core.Because("config", "{error}", "error", err.Error())
 	}
-	if !s.secrets {
+	if module || !s.secrets {
 		s.collector.Store(&c)
 	}
 	return c, core.Why{}

@@ -74,7 +74,9 @@ func Unreached(err error) Result {
 
 // Host is what a module can call.
 type Host interface {
-	HTTP(request []byte) (response []byte) // documents of package abi
+	// Call is a function that takes a document of package abi and answers with
+	// one, by its name there: "http", "tcp", "dns".
+	Call(name string, request []byte) (response []byte)
 	Log(level Level, text string)
 	Now() time.Time
 	Random(b []byte) // fills b
@@ -115,18 +117,99 @@ func (r *Run) Decode(config any) error {
 // HTTP sends a request through the host. The error is a [*abi.CallError] when
 // the host gave one.
 func (r *Run) HTTP(request abi.HTTPRequest) (*abi.HTTPResponse, error) {
+	response, err := call[abi.HTTPResponse](r, "http", request)
+	return answer(response, err, func() *abi.CallError { return response.Error })
+}
+
+// TCP carries out one operation on a connection, as [abi.TCPRequest] says.
+func (r *Run) TCP(request abi.TCPRequest) (*abi.TCPResponse, error) {
+	response, err := call[abi.TCPResponse](r, "tcp", request)
+	return answer(response, err, func() *abi.CallError { return response.Error })
+}
+
+// TLSInfo asks a server for its certificate and what it speaks.
+func (r *Run) TLSInfo(request abi.TLSRequest) (*abi.TLSResponse, error) {
+	response, err := call[abi.TLSResponse](r, "tls_info", request)
+	return answer(response, err, func() *abi.CallError { return response.Error })
+}
+
+// DNS looks up the records of a type under a name.
+func (r *Run) DNS(name, kind string) ([]string, error) {
+	response, err := call[abi.DNSResponse](r, "dns", abi.DNSRequest{Name: name, Type: kind})
+	response, err = answer(response, err, func() *abi.CallError { return response.Error })
+	if err != nil {
+		return nil, err
+	}
+	return response.Records, nil
+}
+
+// KVGet is the value that was kept under a key.
+func (r *Run) KVGet(key string) (value string, found bool, err error) {
+	response, err := call[abi.KVResponse](r, "kv_get", abi.KVRequest{Key: key})
+	response, err = answer(response, err, func() *abi.CallError { return response.Error })
+	if err != nil {
+		return "", false, err
+	}
+	return response.Value, response.Found, nil
+}
+
+// KVSet keeps a value under a key, for later runs.
+func (r *Run) KVSet(key, value string) error {
+	response, err := call[abi.KVResponse](r, "kv_set", abi.KVRequest{Key: key, Value: value})
+	_, err = answer(response, err, func() *abi.CallError { return response.Error })
+	return err
+}
+
+// KVDelete forgets the value under a key.
+func (r *Run) KVDelete(key string) error {
+	response, err := call[abi.KVResponse](r, "kv_set", abi.KVRequest{Key: key, Delete: true})
+	_, err = answer(response, err, func() *abi.CallError { return response.Error })
+	return err
+}
+
+// Secret is a handle of a secret: the host puts the value in its place in the
+// headers and the body of a request, and in what TCP sends.
+func (r *Run) Secret(name string) (handle string, err error) {
+	response, err := call[abi.SecretResponse](r, "secret", abi.SecretRequest{Name: name})
+	response, err = answer(response, err, func() *abi.CallError { return response.Error })
+	if err != nil {
+		return "", err
+	}
+	return response.Handle, nil
+}
+
+// Reveal is the value of a secret, which needs a grant of its own.
+func (r *Run) Reveal(name string) (value string, err error) {
+	response, err := call[abi.SecretResponse](r, "reveal", abi.SecretRequest{Name: name})
+	response, err = answer(response, err, func() *abi.CallError { return response.Error })
+	if err != nil {
+		return "", err
+	}
+	return response.Value, nil
+}
+
+// call asks the host.
+func call[A any](r *Run, name string, request any) (*A, error) {
 	document, err := json.Marshal(request)
 	if err != nil {
-		return nil, fmt.Errorf("http: %w", err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	var response abi.HTTPResponse
-	if err := json.Unmarshal(r.host.HTTP(document), &response); err != nil {
-		return nil, fmt.Errorf("http: response of the host: %w", err)
+	response := new(A)
+	if err := json.Unmarshal(r.host.Call(name, document), response); err != nil {
+		return nil, fmt.Errorf("%s: response of the host: %w", name, err)
 	}
-	if response.Error != nil {
-		return nil, response.Error
+	return response, nil
+}
+
+// answer is a response, or the error that it tells of.
+func answer[A any](response *A, err error, why func() *abi.CallError) (*A, error) {
+	if err != nil {
+		return nil, err
 	}
-	return &response, nil
+	if why := why(); why != nil {
+		return nil, why
+	}
+	return response, nil
 }
 
 // FetchJSON fetches a URL and decodes its JSON. A status other than 2xx is an error.

@@ -25,7 +25,14 @@ type settings struct {
 // fake is a host with one page.
 type fake struct{ logged []string }
 
-func (*fake) HTTP(request []byte) []byte {
+func (*fake) Call(name string, request []byte) []byte {
+	answers := map[string]string{
+		"tcp": `{"conn":1}`, "tls_info": `{"verified":true}`, "dns": `{"records":["192.0.2.1"]}`, "kv_get": `{"found":true,"value":"v"}`,
+		"kv_set": `{"error":{"code":"quota","message":"full"}}`, "secret": `{"handle":"h"}`, "reveal": `{"error":{"code":"denied","message":"no"}}`,
+	}
+	if name != "http" {
+		return []byte(answers[name])
+	}
 	var q abi.HTTPRequest
 	if err := json.Unmarshal(request, &q); err != nil {
 		return nil
@@ -116,5 +123,40 @@ func ExampleCollector() {
 func TestUnreached(t *testing.T) {
 	if got := guest.Unreached(errors.New("refused")); got.Outcome != abi.Fail {
 		t.Errorf("Unreached = %+v, want fail", got)
+	}
+}
+
+// Each call asks the function of its name, and an error of the host is an error.
+func TestCalls(t *testing.T) {
+	c := guest.Collector{Name: "x", Collect: func(run *guest.Run) guest.Result {
+		tcp, err := run.TCP(abi.TCPRequest{Op: "dial", Address: "a:1"})
+		if err != nil || tcp.Conn != 1 {
+			t.Errorf("TCP: %+v, %v", tcp, err)
+		}
+		info, err := run.TLSInfo(abi.TLSRequest{Host: "a"})
+		if err != nil || !info.Verified {
+			t.Errorf("TLSInfo: %+v, %v", info, err)
+		}
+		if records, err := run.DNS("a", "A"); err != nil || len(records) != 1 {
+			t.Errorf("DNS: %v, %v", records, err)
+		}
+		if v, found, err := run.KVGet("k"); v != "v" || !found || err != nil {
+			t.Errorf("KVGet: %q, %t, %v", v, found, err)
+		}
+		for _, err := range []error{run.KVSet("k", "v"), run.KVDelete("k")} {
+			if why, ok := errors.AsType[*abi.CallError](err); !ok || why.Code != abi.CodeQuota {
+				t.Errorf("KVSet: %v", err)
+			}
+		}
+		if h, err := run.Secret("s"); h != "h" || err != nil {
+			t.Errorf("Secret: %q, %v", h, err)
+		}
+		if v, err := run.Reveal("s"); v != "" || err == nil {
+			t.Errorf("Reveal: %q, %v", v, err)
+		}
+		return guest.Pass("done", nil)
+	}}
+	if got := c.Run([]byte(`{}`), &fake{}); got.Summary != "done" {
+		t.Errorf("Run: %+v", got)
 	}
 }

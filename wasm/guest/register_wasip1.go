@@ -27,6 +27,27 @@ func hostLog(level uint32, ptr unsafe.Pointer, n uint32)
 //go:wasmimport tocsin_v1 http
 func hostHTTP(ptr unsafe.Pointer, n uint32) uint32
 
+//go:wasmimport tocsin_v1 tcp
+func hostTCP(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 tls_info
+func hostTLSInfo(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 dns
+func hostDNS(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 kv_get
+func hostKVGet(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 kv_set
+func hostKVSet(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 secret
+func hostSecret(ptr unsafe.Pointer, n uint32) uint32
+
+//go:wasmimport tocsin_v1 reveal
+func hostReveal(ptr unsafe.Pointer, n uint32) uint32
+
 //go:wasmimport tocsin_v1 now
 func hostNow() int64
 
@@ -80,8 +101,28 @@ type host struct{}
 
 var _ Host = host{}
 
-func (host) HTTP(request []byte) []byte {
-	hostHTTP(unsafe.Pointer(unsafe.SliceData(request)), uint32(len(request)))
+func (host) Call(name string, request []byte) []byte {
+	ptr, n := unsafe.Pointer(unsafe.SliceData(request)), uint32(len(request))
+	switch name {
+	case "http":
+		hostHTTP(ptr, n)
+	case "tcp":
+		hostTCP(ptr, n)
+	case "tls_info":
+		hostTLSInfo(ptr, n)
+	case "dns":
+		hostDNS(ptr, n)
+	case "kv_get":
+		hostKVGet(ptr, n)
+	case "kv_set":
+		hostKVSet(ptr, n)
+	case "secret":
+		hostSecret(ptr, n)
+	case "reveal":
+		hostReveal(ptr, n)
+	default:
+		return []byte(`{"error":{"code":"invalid","message":"the host has no such function"}}`)
+	}
 	return input()
 }
 

@@ -1,0 +1,96 @@
+package wasm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/wasm/abi"
+)
+
+// scopeOf names whose values a run of a module keeps, empty: nobody's.
+func scopeOf(m core.Module, rc core.RunContext) string {
+	switch m.Grant.KV {
+	case core.KVModule:
+		return "module/" + m.Name
+	case core.KVAssignment:
+		return "assignment/" + m.Name + "/" + core.AssignmentID(rc.System.ID, rc.Check.ID)
+	}
+	return ""
+}
+
+func (r *run) kvGet(ctx context.Context, document []byte) any {
+	return r.keep(ctx, "kv_get", document, func(ctx context.Context, q *abi.KVRequest) (*abi.KVResponse, *abi.CallError) {
+		value, found, err := r.host.o.Values.Value(ctx, r.scope, q.Key)
+		if err != nil {
+			return nil, r.storage(ctx, err)
+		}
+		return &abi.KVResponse{Found: found, Value: value}, nil
+	})
+}
+
+func (r *run) kvSet(ctx context.Context, document []byte) any {
+	return r.keep(ctx, "kv_set", document, func(ctx context.Context, q *abi.KVRequest) (*abi.KVResponse, *abi.CallError) {
+		value := &q.Value
+		switch {
+		case q.Delete && q.Value != "":
+			return nil, problem(abi.CodeInvalid, "value and delete exclude each other")
+		case q.Delete:
+			value = nil
+		case len(q.Value) > maxKept:
+			return nil, problem(abi.CodeTooLarge, "the value has %d bytes, the limit is %s", len(q.Value), size(maxKept))
+		case !utf8.ValidString(q.Value):
+			return nil, problem(abi.CodeInvalid, "the value is not UTF-8")
+		}
+		used, ok, err := r.host.o.Values.SetValue(ctx, r.scope, q.Key, value, r.limits.KVBytes)
+		if err != nil {
+			return nil, r.storage(ctx, err)
+		}
+		r.kvUsed = used
+		if !ok {
+			return nil, problem(abi.CodeQuota, "its kept values would be over the limit of %s", size(r.limits.KVBytes))
+		}
+		return &abi.KVResponse{Found: value != nil}, nil
+	})
+}
+
+// keep holds a call about kept values to the grant and its quota.
+func (r *run) keep(ctx context.Context, name string, document []byte, do func(context.Context, *abi.KVRequest) (*abi.KVResponse, *abi.CallError)) any {
+	began := time.Now()
+	var q abi.KVRequest
+	why := decode(document, &q)
+	switch {
+	case why != nil:
+	case r.rights.kv == "" || r.scope == "" || !r.open:
+		why = problem(abi.CodeDenied, "kept values are not granted; granted is %s", r.has(listed(nil)))
+	case q.Key == "" || len(q.Key) > maxKey || !utf8.ValidString(q.Key):
+		why = problem(abi.CodeInvalid, "a key is text of 1 to %d bytes", maxKey)
+	case r.kvCalls >= maxKVCalls:
+		why = problem(abi.CodeQuota, "the limit of %d calls about kept values is used up", maxKVCalls)
+	case r.host.o.Values == nil:
+		why = problem(abi.CodeStorage, "nothing keeps values here")
+	}
+	var answer *abi.KVResponse
+	if why == nil {
+		r.kvCalls++
+		answer, why = do(ctx, &q)
+	}
+	if why != nil {
+		r.note(name, q.Key+": "+why.Error(), began, why.Code != abi.CodeDenied, "")
+		return &abi.KVResponse{Error: why}
+	}
+	r.note(name, fmt.Sprintf("%s: %d bytes", q.Key, len(q.Value)+len(answer.Value)), began, true, "kv "+r.rights.kv)
+	return answer
+}
+
+// storage explains a fault of ours without what it says of this machine.
+func (r *run) storage(ctx context.Context, err error) *abi.CallError {
+	if ctx.Err() != nil {
+		return problem(abi.CodeTimeout, "no answer in time")
+	}
+	r.host.o.Log.ErrorContext(ctx, "keep a value of a module", slog.Any("err", err))
+	return problem(abi.CodeStorage, "the host could not store or read it")
+}

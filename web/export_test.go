@@ -1,4 +1,0 @@
-package web
-
-// Covers reports whether a wanted pattern includes a granted one.
-func Covers(want, granted string) bool { return covers(want, granted) }
