@@ -367,6 +367,24 @@ func TestModulePush(t *testing.T) {
 	}
 	at("module", "push", path).wants(t, "push again", 0, "queue-depth 1.0.0 is active already\n", "")
 
+	// The samples that it declares are the names that assertions know.
+	if status, body := server.Do(http.MethodPut, "/api/v1/systems/mq", map[string]any{"id": "mq"}, nil); status != http.StatusOK {
+		t.Fatalf("put a system: %d %s", status, body)
+	}
+	for assert, want := range map[string]string{"dept < 5": `did you mean \"depth\"?`, `depth < "5"`: "a number and text", "depth < 5": ""} {
+		check := map[string]any{
+			"id": "depth", "systems": map[string]any{"names": []string{"mq"}}, "every": "1m",
+			"collect": []any{map[string]any{"use": "wasm:queue-depth", "with": map[string]any{"url": "http://127.0.0.1:1/"}, "assert": []string{assert}}},
+		}
+		status, body := server.Do(http.MethodPut, "/api/v1/checks/depth", check, nil)
+		if (status == http.StatusOK) != (want == "") || !strings.Contains(body, want) || want != "" && !strings.Contains(body, "collect[0].assert[0]") {
+			t.Errorf("a check that asserts %s: %d %s, want %s", assert, status, body, want)
+		}
+	}
+	if status, body := server.Do(http.MethodDelete, "/api/v1/checks/depth", nil, nil); status != http.StatusNoContent {
+		t.Fatalf("delete the check: %d %s", status, body)
+	}
+
 	for name, want := range map[string]string{
 		"no_marker":  "it does not export tocsin_abi_v1, the mark of a module for Tocsin",
 		"bad_import": "it imports env.system, which is not offered",
