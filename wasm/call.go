@@ -50,7 +50,7 @@ func (m *Module) Call(ctx context.Context, name string, c Call) (value any, fuel
 	}
 	limits := m.limits
 	limits.Fuel, limits.Output, limits.Logs = min(limits.Fuel, callFuel), min(limits.Output, callOutput), 4<<10
-	r := &run{limits: limits, client: m.host.public, host: m.host, started: c.Now, frozen: true}
+	r := &run{limits: limits, client: m.host.nowhere, host: m.host, started: c.Now, frozen: true}
 	value, err = m.evaluate(ctx, r, name, c.Args)
 	fuel = r.granted + r.extra
 	if err == nil {

@@ -32,11 +32,13 @@ const patience = 6
 
 // program is a file, compiled. Modules that differ in their grant share it.
 type program struct {
-	kind     *kind
-	file     *meter.Module
-	compiled wazero.CompiledModule
-	memories buffers
-	users    int // guarded by Host.mu
+	kind      *kind
+	file      *meter.Module
+	compiled  wazero.CompiledModule
+	command   bool     // see [isCommand]
+	variables []string // see [meter.Module.Variables]
+	memories  buffers
+	users     int // guarded by Host.mu
 }
 
 // admit checks everything about a file that can be checked without running
@@ -124,7 +126,7 @@ func (h *Host) compileHere(ctx context.Context, k *kind, parsed *meter.Module, r
 	if err != nil {
 		return nil, err
 	}
-	return &program{kind: k, file: parsed, compiled: compiled}, nil
+	return &program{kind: k, file: parsed, compiled: compiled, command: isCommand(parsed), variables: parsed.Variables()}, nil
 }
 
 func (h *Host) tooLong() error {

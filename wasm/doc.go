@@ -6,8 +6,14 @@
 //
 //   - A file is a reactor, whose exports are called, or a command, which runs
 //     from its start to its end: a program for WASI preview 1.
-//   - Each run has an instance of its own. Nothing that one run wrote, in
-//     memory, globals or tables, is visible to another.
+//   - Each run begins in the state that the module's initialisation left.
+//     Nothing that one run wrote, in memory, globals or tables, is visible to
+//     another: an instance goes back to that state before it runs again, and
+//     one that ended badly, or whose changes cannot be undone, is not used
+//     again.
+//   - The initialisation runs once, when the module is loaded, with nothing
+//     granted, a clock that moves only when it sleeps and random numbers that
+//     are always the same: every machine begins its runs in the same state.
 //   - A run reaches only what its Grant names, through the dialer the Host was
 //     given. It has no files, no environment, no sockets and no clock but that
 //     of its run.

@@ -30,3 +30,15 @@ func ReadManifest(document []byte) (core.Manifest, error) { return readManifest(
 func ReadActed(output []byte, declared []core.SampleDecl) (Acted, error) {
 	return readActed(output, declared)
 }
+
+// Restores says how instances of m go back to where a run begins: "fresh",
+// "copied" or "mapped".
+func Restores(m *Module) string {
+	switch s := m.plan.state; {
+	case s == nil:
+		return "fresh"
+	case s.image.mapped():
+		return "mapped"
+	}
+	return "copied"
+}

@@ -153,6 +153,16 @@ const (
 	meterTick   = "tick"
 )
 
+// waits reports whether a function may wait for something else than this
+// machine's processors.
+func waits(name string) bool {
+	switch name {
+	case "http", "tcp", "tls_info", "dns", "kv_get", "kv_set", "poll_oneoff":
+		return true
+	}
+	return false
+}
+
 // offer registers all host functions with a runtime.
 func offer(ctx context.Context, runtime wazero.Runtime) error {
 	builders := map[string]wazero.HostModuleBuilder{}
@@ -169,7 +179,11 @@ func offer(ctx context.Context, runtime wazero.Runtime) error {
 					stack[i] &= math.MaxUint32 // the upper half is whatever was there
 				}
 			}
-			f.call(ctx, runOf(ctx), m, stack)
+			r := runOf(ctx)
+			if waits(f.name) {
+				r.host.turns.leave(r)
+			}
+			f.call(ctx, r, m, stack)
 		}), f.params, f.results).Export(f.name)
 	}
 	builder(meterModule).NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {

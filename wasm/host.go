@@ -51,6 +51,7 @@ type Options struct {
 	Values       Values        // what modules keep; default: they keep nothing
 	Secret       SecretFunc    // the value of a secret; default: there are none
 	MaxInstances int           // instances alive at once; default 256
+	MaxIdle      int64         // what the instances that wait for their next run may take together, bytes; default 256 MiB
 	MaxMemory    int64         // sum of the memory limits of the instances alive at once, bytes; default 2 GiB
 	CompileTime  time.Duration // processor time of one compilation in a Worker, and six times as much by the clock; default 10 s
 	Worker       []string      // command that runs [CompileWorker] on its standard streams, so that a compilation can be killed; default: compile in this process
@@ -67,6 +68,7 @@ func (o Options) withDefaults() Options {
 		o.Secret = func(name string) (string, error) { return "", fmt.Errorf("there is no secret %q", name) }
 	}
 	o.MaxInstances = cmp.Or(o.MaxInstances, 256)
+	o.MaxIdle = cmp.Or(o.MaxIdle, 256<<20)
 	o.MaxMemory = cmp.Or(o.MaxMemory, 2<<30)
 	o.CompileTime = cmp.Or(o.CompileTime, 10*time.Second)
 	return o
@@ -81,6 +83,9 @@ type Host struct {
 	ownsDir   bool
 	public    *client
 	private   *client
+	nowhere   *client // reaches nothing
+	idle      *idle
+	turns     turns
 	instances chan struct{}
 	memory    *semaphore.Weighted
 	compiling chan struct{} // holds one token while something compiles
@@ -102,7 +107,8 @@ func runtimeConfig() wazero.RuntimeConfig {
 func New(o Options) (*Host, error) {
 	o = o.withDefaults()
 	h := &Host{
-		o: o, cacheDir: o.CacheDir, public: newClient(o.Dial), private: newClient(o.DialPrivate), programs: map[string]*program{},
+		o: o, cacheDir: o.CacheDir, public: newClient(o.Dial), private: newClient(o.DialPrivate), nowhere: newClient(nil),
+		programs: map[string]*program{}, idle: newIdle(o.MaxIdle), turns: newTurns(),
 		instances: make(chan struct{}, o.MaxInstances), memory: semaphore.NewWeighted(o.MaxMemory), compiling: make(chan struct{}, 1),
 	}
 	if err := h.openCache(); err != nil {
@@ -146,6 +152,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.closed = true
 	h.mu.Unlock()
 	h.active.Wait()
+	h.idle.stop()
 	h.compiling <- struct{}{} // an abandoned compilation has ended too
 	err := h.runtime.Close(ctx)
 	if h.cache != nil {
@@ -206,15 +213,14 @@ func (h *Host) describe(ctx context.Context, p *program) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeTime)
 	defer cancel()
 	limits := core.Limits{Memory: describeBytes, Fuel: describeFuel}.Filled()
-	r := &run{limits: limits, client: h.public, host: h, started: time.Now(), random: seeded(0)}
-	command := isCommand(p.file)
-	if command {
+	r := &run{limits: limits, client: h.nowhere, host: h, started: time.Now(), random: seeded(0)}
+	if p.command {
 		if err := r.ask(ctx, 0, abi.Request{Kind: abi.KindDescribe}); err != nil {
 			return nil, err
 		}
 	}
-	err := h.call(ctx, p, r, export(abi.Describe))
-	if command && (err != nil || !json.Valid(r.output)) {
+	err := h.call(ctx, &plan{program: p, memory: limits.Memory}, r, export(abi.Describe))
+	if p.command && (err != nil || !json.Valid(r.output)) {
 		return nil, noManifest(r.output, err)
 	}
 	if err != nil {
@@ -255,7 +261,15 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 		release()
 		return nil, fmt.Errorf("load module %s: it begins with %d bytes of memory, granted are %d", m.Name, need, limits.Memory)
 	}
-	out := &Module{host: h, program: p, release: release, facts: m, limits: limits, rights: allowed, client: h.public}
+	its := &plan{program: p, memory: limits.Memory}
+	if err := h.settle(ctx, its); err != nil {
+		release()
+		return nil, fmt.Errorf("load module %s: it failed to initialise: %w", m.Name, err)
+	}
+	out := &Module{host: h, plan: its, facts: m, limits: limits, rights: allowed, client: h.public, release: func() {
+		h.idle.end(its)
+		release()
+	}}
 	if m.Grant.Private {
 		out.client = h.private
 	}

@@ -11,9 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
-
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/wasm/abi"
 )
@@ -22,7 +19,7 @@ import (
 // each run has an instance of its own.
 type Module struct {
 	host    *Host
-	program *program
+	plan    *plan
 	release func()
 	facts   core.Module
 	limits  core.Limits
@@ -164,7 +161,7 @@ func (m *Module) invoke(ctx context.Context, r *run, name string, seed uint64, q
 			return err
 		}
 	}
-	return m.host.call(ctx, m.program, r, export(name))
+	return m.host.call(ctx, m.plan, r, export(name))
 }
 
 // configuration writes config for a guest, with handles in the place of
@@ -225,15 +222,15 @@ func (m *Module) failed(err error) core.Result {
 	return core.Result{Outcome: core.Error, Why: why, Summary: clean(why.Text, maxSummary, false), Samples: core.Samples{}}
 }
 
-// call runs a program once, in an instance of its own. The error is a *stop.
-func (h *Host) call(ctx context.Context, p *program, r *run, do invoke) error {
+// call makes one run in an instance that no run has left anything in. The error
+// is a *stop.
+func (h *Host) call(ctx context.Context, p *plan, r *run, do invoke) error {
 	free, err := h.reserve(ctx, r.limits.Memory)
 	if err != nil {
 		return err
 	}
 	defer free()
-	r.memory = linear{from: &p.memories, limit: uint64(r.limits.Memory)} //nolint:gosec // a limit is not negative
-	if r.command = isCommand(p.file); r.command {
+	if r.command = p.program.command; r.command {
 		do = export(abi.Start)
 	}
 	code, err := h.execute(ctx, p, r, do)
@@ -273,27 +270,24 @@ func (h *Host) reserve(ctx context.Context, memory int64) (free func(), err erro
 	}, nil
 }
 
-// execute runs the guest. A panic on our side is an error of this run only.
-func (h *Host) execute(ctx context.Context, p *program, r *run, do invoke) (code uint32, err error) {
-	defer func() {
-		if e := recover(); e != nil {
-			err = fmt.Errorf("panic: %v", e)
-		}
-	}()
-	r.random = seeded(0) // it is initialised the same way each time
-	ctx = experimental.WithMemoryAllocator(r.in(ctx), &r.memory)
-	m, err := h.runtime.InstantiateModule(ctx, p.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+// execute runs the guest. The instance is used again when it ended well and
+// could be brought back to where it began.
+func (h *Host) execute(ctx context.Context, p *plan, r *run, do invoke) (code uint32, err error) {
+	in, err := h.instance(ctx, p, r)
 	if err != nil {
 		r.end(nil)
 		return 0, err
 	}
-	defer func() {
-		r.end(m)
-		err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
-	}()
-	if err := p.kind.prepare(ctx, m); err != nil {
-		return 0, err
-	}
+	in.memory.begin(uint64(r.limits.Memory)) //nolint:gosec // a limit is not negative
+	r.granted = min(r.limits.Fuel, sliceFuel)
+	in.fuel.Set(uint64(r.granted)) //nolint:gosec // not negative
 	r.begins(do.name)
-	return do.call(ctx, m)
+	code, err = in.run(r.in(ctx), do)
+	r.end(in)
+	if err != nil || p.state == nil || in.restore() != nil {
+		in.close()
+		return code, err
+	}
+	h.idle.put(in)
+	return code, nil
 }

@@ -72,7 +72,9 @@ type run struct {
 	told      []string          // values that it was told
 	checks    int64             // looks at the clock since it was asked
 	calls     []core.HostCall
-	memory    linear
+	peak      uint64 // of its memory, bytes
+	refused   bool   // it asked for more memory than its limit
+	turn      bool   // it has the turn of a guest that computes for long
 	exited    uint32 // the exit code, when it ended itself
 }
 
@@ -107,6 +109,7 @@ func (r *run) tick(ctx context.Context, left int64) int64 {
 	if left == meter.TooDeep {
 		halt("limit_depth", "its calls nest deeper than its stack of 16 MiB allows; a recursion that does not end?")
 	}
+	r.host.turns.pass(ctx, r)
 	r.checkTime(ctx)
 	used := r.granted - left
 	rest := r.limits.Fuel - used - r.extra
@@ -218,8 +221,10 @@ func (r *run) stream(fd int, b []byte) {
 	}
 }
 
-// end takes stock of the instance before it is closed.
-func (r *run) end(m api.Module) {
+// end takes stock of the instance when the guest has ended. It is nil when
+// there is none.
+func (r *run) end(in *instance) {
+	r.host.turns.leave(r)
 	for _, c := range r.conns {
 		c.close()
 	}
@@ -228,18 +233,19 @@ func (r *run) end(m api.Module) {
 			r.stream(fd, []byte("\n"))
 		}
 	}
-	if m == nil {
+	if in == nil {
 		return
 	}
-	if g := m.ExportedGlobal(meter.FuelGlobal); g != nil {
-		r.granted -= int64(g.Get()) //nolint:gosec // the bits of an i64
+	r.peak, r.refused = in.memory.peak, in.memory.refused
+	if in.fuel != nil {
+		r.granted -= int64(in.fuel.Get()) //nolint:gosec // the bits of an i64
 	}
 }
 
 // usage is what the run used. It is valid after end.
 func (r *run) usage() *core.Usage {
 	return &core.Usage{
-		Wall: time.Since(r.started), Memory: int64(r.memory.peak), //nolint:gosec // at most the limit
+		Wall: time.Since(r.started), Memory: int64(r.peak), //nolint:gosec // at most the limit
 		Fuel: r.granted + r.extra, Output: int64(len(r.output)),
 		Logs: min(r.logBytes, r.limits.Logs), HTTP: r.httpCalls,
 		TCP: r.tcpCalls, TCPBytes: r.tcpBytes, DNS: r.dnsCalls, KV: r.kvUsed, HostCall: r.hostCalls, Calls: r.calls,

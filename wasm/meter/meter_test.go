@@ -138,30 +138,30 @@ func withBody(body ...byte) []byte {
 func TestParseRefuses(t *testing.T) {
 	many := func(n int, b ...byte) []byte { return bytes.Repeat(b, n) }
 	for text, file := range map[string][]byte{
-		"6001 nested blocks, the limit is 5000":                         withBody(append(append([]byte{0}, many(6000, 2, 0x40)...), many(6001, 0x0b)...)...),
-		"a function has 4294967295 locals, the limit is 5000":           withBody(1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b),
-		"blocks times locals in one function":                           withBody(append(append([]byte{1, 0x88, 0x27, 0x7f}, many(3000, 2, 0x40, 0x0b)...), 0x0b)...),
-		"bytes in one function, the limit is 524288":                    withBody(append(append([]byte{0}, many(600<<10, 1)...), 0x0b)...),
-		"a function goes on after its end":                              withBody(0, 0x0b, 0x0b),
-		"a function has no end":                                         withBody(0, 0x01),
-		"it branches out of a function":                                 withBody(0, 0x0c, 1, 0x0b),
-		"it refers to the global 0 of 0":                                withBody(0, 0x23, 0, 0x1a, 0x0b), // it would be the counter
-		"it refers to the local 0 of 0":                                 withBody(0, 0x20, 0, 0x1a, 0x0b), // it would be one that is added
-		"it refers to the function 1 of 1":                              withBody(0, 0x10, 1, 0x0b),
-		"it uses the instruction 0x6 (exceptions":                       withBody(0, 6, 0x40, 0x0b, 0x0b),
-		"it uses the instruction 0x12 (exceptions, tail calls":          withBody(0, 0x12, 0, 0x0b),
-		"it uses the instruction 0xfe (exceptions, tail calls, threads": withBody(0, 0xfe, 3, 0, 0x0b),
-		"relaxed vector instruction":                                    withBody(0, 0xfd, 0x80, 0x02, 0x0b),
-		"a number has more than 32 bits":                                withBody(0, 0x10, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x0b),
-		"its section 1 is out of order":                                 module(section(3, 0), section(1, 0)),
-		"it has a section 13":                                           module(section(13, 0)),
-		"it uses shared memory":                                         module(section(5, 1, 3, 1, 1)),
-		"it uses 64-bit memory":                                         module(section(5, 1, 4, 1)),
-		"the module has 2 memories":                                     module(section(5, 2, 0, 1, 0, 1)),
-		"its tables have 4294967295 elements, the limit is 100000":      module(section(4, 1, 0x70, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)),
-		"it declares 1 functions and defines none":                      module(section(1, 1, 0x60, 0, 0), section(3, 1, 0)),
-		"it ends in the middle of something":                            module([]byte{10, 0xff, 0xff, 0x7f}),
-		`it exports "tocsin.fuel", a name that is reserved`:             module(section(6, 1, 0x7f, 0, 0x41, 0, 0x0b), section(7, append([]byte{1, 11}, "tocsin.fuel\x03\x00"...)...)),
+		"6001 nested blocks, the limit is 5000":                                  withBody(append(append([]byte{0}, many(6000, 2, 0x40)...), many(6001, 0x0b)...)...),
+		"a function has 4294967295 locals, the limit is 5000":                    withBody(1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b),
+		"blocks times locals in one function":                                    withBody(append(append([]byte{1, 0x88, 0x27, 0x7f}, many(3000, 2, 0x40, 0x0b)...), 0x0b)...),
+		"bytes in one function, the limit is 524288":                             withBody(append(append([]byte{0}, many(600<<10, 1)...), 0x0b)...),
+		"a function goes on after its end":                                       withBody(0, 0x0b, 0x0b),
+		"a function has no end":                                                  withBody(0, 0x01),
+		"it branches out of a function":                                          withBody(0, 0x0c, 1, 0x0b),
+		"it refers to the global 0 of 0":                                         withBody(0, 0x23, 0, 0x1a, 0x0b), // it would be the counter
+		"it refers to the local 0 of 0":                                          withBody(0, 0x20, 0, 0x1a, 0x0b), // it would be one that is added
+		"it refers to the function 1 of 1":                                       withBody(0, 0x10, 1, 0x0b),
+		"it uses the instruction 0x6 (exceptions":                                withBody(0, 6, 0x40, 0x0b, 0x0b),
+		"it uses the instruction 0x12 (exceptions, tail calls":                   withBody(0, 0x12, 0, 0x0b),
+		"it uses the instruction 0xfe (exceptions, tail calls, threads":          withBody(0, 0xfe, 3, 0, 0x0b),
+		"relaxed vector instruction":                                             withBody(0, 0xfd, 0x80, 0x02, 0x0b),
+		"a number has more than 32 bits":                                         withBody(0, 0x10, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x0b),
+		"its section 1 is out of order":                                          module(section(3, 0), section(1, 0)),
+		"it has a section 13":                                                    module(section(13, 0)),
+		"it uses shared memory":                                                  module(section(5, 1, 3, 1, 1)),
+		"it uses 64-bit memory":                                                  module(section(5, 1, 4, 1)),
+		"the module has 2 memories":                                              module(section(5, 2, 0, 1, 0, 1)),
+		"its tables have 4294967295 elements, the limit is 100000":               module(section(4, 1, 0x70, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)),
+		"it declares 1 functions and defines none":                               module(section(1, 1, 0x60, 0, 0), section(3, 1, 0)),
+		"it ends in the middle of something":                                     module([]byte{10, 0xff, 0xff, 0x7f}),
+		`it exports "tocsin.fuel"; names that begin with "tocsin." are reserved`: module(section(6, 1, 0x7f, 0, 0x41, 0, 0x0b), section(7, append([]byte{1, 11}, "tocsin.fuel\x03\x00"...)...)),
 	} {
 		began := time.Now()
 		if _, err := meter.Parse(file, meter.DefaultLimits()); err == nil || !strings.Contains(err.Error(), text) {

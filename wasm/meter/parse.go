@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Limits bound what [Parse] accepts, so that what comes after it, compilation
@@ -126,6 +127,11 @@ type Module struct {
 	DeepestCode int // greatest Depth found
 	LargestBody int // greatest Body found
 
+	// Irreversible tells that a run can leave behind what memory and globals
+	// do not show: it changes a table, drops a segment, or has a variable that
+	// is no number of 64 bits.
+	Irreversible bool
+
 	limits   Limits
 	sections []section
 	types    []FuncType
@@ -207,7 +213,11 @@ func (m *Module) section(s *section) {
 		}
 	case 6:
 		for n := m.atMost(r.count(), "globals", m.limits.Globals); n > 0; n-- {
-			m.globals = append(m.globals, global{r.valueType(), r.byte(), r.constant()})
+			g := global{r.valueType(), r.byte(), r.constant()}
+			if g.mutable != 0 && g.typ < 0x7c {
+				m.Irreversible = true // a vector or a reference
+			}
+			m.globals = append(m.globals, g)
 		}
 	case 7:
 		m.readExports(r)
@@ -281,8 +291,8 @@ func (m *Module) readExports(r *reader) {
 		if e.Kind == Global && int(e.index) >= len(m.globals) {
 			throw("it exports a global that it does not have")
 		}
-		if e.Name == FuelGlobal {
-			throw("it exports %q, a name that is reserved", e.Name)
+		if strings.HasPrefix(e.Name, reserved) {
+			throw("it exports %q; names that begin with %q are reserved", e.Name, reserved)
 		}
 		m.Exports = append(m.Exports, e)
 	}
@@ -420,6 +430,13 @@ func (m *Module) checkBody(body []byte, t FuncType) {
 			// The counter is the global after the last one of the module.
 			if int64(in.index) >= int64(len(m.globals)) {
 				throw("it refers to the global %d of %d", in.index, len(m.globals))
+			}
+		case opTableSet:
+			m.Irreversible = true
+		case opMisc:
+			switch in.sub {
+			case 9, 12, 13, 14, 15, 17: // data.drop, table.init, elem.drop, table.copy, table.grow, table.fill
+				m.Irreversible = true
 			}
 		case opLocalGet, 0x21, opLocalTee:
 			if int64(in.index) >= int64(locals) {

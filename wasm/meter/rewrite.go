@@ -5,10 +5,29 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 )
 
-// FuelGlobal is the name under which a rewritten module exports its counter.
-const FuelGlobal = "tocsin.fuel"
+// Names under which a rewritten module exports what the host must reach.
+const (
+	reserved   = "tocsin."
+	FuelGlobal = reserved + "fuel" // its counter
+	depth      = reserved + "depth"
+)
+
+// Variables are the names under which a rewritten module exports everything
+// that it can change besides its counter, its memory and its tables.
+func (m *Module) Variables() []string {
+	names := []string{depth}
+	for i, g := range m.globals {
+		if g.mutable != 0 {
+			names = append(names, variable(i))
+		}
+	}
+	return names
+}
+
+func variable(i int) string { return reserved + strconv.Itoa(i) }
 
 // TooDeep is what a rewritten module passes to tick when its calls nest too
 // deep. The host must not return.
@@ -25,7 +44,8 @@ const (
 )
 
 // Rewrite returns the module with a counter of fuel, a mutable i64 global that
-// it exports as [FuelGlobal] and that begins at zero.
+// it exports as [FuelGlobal] and that begins at zero. It exports its other
+// variables too, see [Module.Variables].
 //
 // At its entry each function, and at its head each loop, pays for the
 // instructions of its straight-line code; code behind a label that a br_table
@@ -182,7 +202,7 @@ func (w *rewriter) constant(expr []byte) []byte {
 }
 
 func (w *rewriter) exports(bodies map[byte][]byte) {
-	b := uleb(nil, uint32(len(w.Exports)+1)) //nolint:gosec // within Limits
+	b := uleb(nil, uint32(len(w.Exports)+1+len(w.Variables()))) //nolint:gosec // within Limits
 	for _, e := range w.Exports {
 		i := e.index
 		if e.Kind == Func {
@@ -190,6 +210,12 @@ func (w *rewriter) exports(bodies map[byte][]byte) {
 		}
 		b = uleb(append(text(b, e.Name), byte(e.Kind)), i)
 	}
+	for i, g := range w.Module.globals {
+		if g.mutable != 0 {
+			b = uleb(append(text(b, variable(i)), byte(Global)), uint32(i)) //nolint:gosec // within Limits
+		}
+	}
+	b = uleb(append(text(b, depth), byte(Global)), w.fuel+1)
 	bodies[7] = uleb(append(text(b, FuelGlobal), byte(Global)), w.fuel)
 }
 
