@@ -243,9 +243,14 @@ func wasiPoll(ctx context.Context, r *run, m api.Module, stack []uint64) uint64 
 	r.enter(ctx, n*subscription)
 
 	wait, streams := r.soonest(in)
-	if !streams && !r.open {
+	switch {
+	case streams, r.frozen:
+	case !r.open:
 		r.slept += min(wait, time.Hour)
-	} else if !streams && !r.replaying() && !r.frozen && !pause(ctx, wait) {
+	default:
+		if !r.replaying() {
+			pause(ctx, wait)
+		}
 		r.checkTime(ctx)
 	}
 	var events uint32
@@ -292,14 +297,12 @@ func (r *run) until(s []byte) (time.Duration, bool) {
 	return time.Duration(min(at, math.MaxInt64)), true
 }
 
-// pause waits, and reports false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits until d has passed or ctx ended.
+func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

@@ -188,6 +188,12 @@ func (r *Run) Reveal(name string) (value string, err error) {
 	return response.Value, nil
 }
 
+// Call asks a function of the host by its name in package abi and returns its
+// answer as it is, an error in it included.
+func (r *Run) Call(name string, request json.RawMessage) json.RawMessage {
+	return r.host.Call(name, request)
+}
+
 // call asks the host.
 func call[A any](r *Run, name string, request any) (*A, error) {
 	document, err := json.Marshal(request)
