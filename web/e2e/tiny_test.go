@@ -25,7 +25,7 @@ func tiny(t *testing.T, m core.Manifest, response map[string]any, spin bool) []b
 	leb := func(n int) []byte {
 		var out []byte
 		for {
-			b := byte(n & 0x7f) //nolint:gosec // seven bits
+			b := byte(n & 0x7f)
 			if n >>= 7; n == 0 {
 				return append(out, b)
 			}
@@ -51,7 +51,7 @@ func tiny(t *testing.T, m core.Manifest, response map[string]any, spin bool) []b
 	sized := func(n int) []byte { // signed LEB128 of a number that is not negative
 		var out []byte
 		for {
-			b := byte(n & 0x7f) //nolint:gosec // seven bits
+			b := byte(n & 0x7f)
 			n >>= 7
 			if n == 0 && b&0x40 == 0 {
 				return append(out, b)
