@@ -15,9 +15,9 @@ import (
 func scopeOf(m core.Module, rc core.RunContext) string {
 	switch m.Grant.KV {
 	case core.KVModule:
-		return "module/" + m.Name
+		return m.Name
 	case core.KVAssignment:
-		return "assignment/" + m.Name + "/" + core.AssignmentID(rc.System.ID, rc.Check.ID)
+		return m.Name + "/" + core.AssignmentID(rc.System.ID, rc.Check.ID)
 	}
 	return ""
 }

@@ -31,6 +31,7 @@ func (s *server) history(api huma.API, failed *huma.Schema) {
 			return answer(run), nil
 		})
 	add(s, api, failed, operation{route: "GET /api/v1/runs/{id}/recordings/{step}", id: "run-recording", summary: "What a step of a run depended on, to replay it", errors: []int{404}}, s.recording)
+	add(s, api, failed, operation{route: "POST /api/v1/runs/{id}/replay", id: "replay-run", summary: "Repeat a recorded run in the sandbox; nothing is reached or stored", errors: []int{404}}, s.replayRun)
 	add(s, api, failed, operation{route: "GET /api/v1/transitions", id: "transitions", summary: "Changes of health, newest first"}, s.transitionList)
 }
 

@@ -116,6 +116,7 @@ func Routes() map[string]Right {
 		"GET /api/v1/runs":                        Viewer,
 		"GET /api/v1/runs/{id}":                   Viewer,
 		"GET /api/v1/runs/{id}/recordings/{step}": Editor, // what targets answered
+		"POST /api/v1/runs/{id}/replay":           Editor,
 		"GET /api/v1/transitions":                 Viewer,
 
 		"GET /api/v1/maintenances":         Viewer,

@@ -107,6 +107,9 @@ type Modules interface {
 	Inspect(ctx context.Context, file []byte) (core.Manifest, error)
 	// Test runs a module once. The error is for the person who asked.
 	Test(ctx context.Context, m core.Module, file []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error)
+	// Replay repeats a recorded run in the sandbox, with the file of m. It
+	// reaches nothing. The error is for the person who asked.
+	Replay(ctx context.Context, m core.Module, file []byte, rec core.Recording) (wire.ReplayReport, error)
 	// State is how a stored version does.
 	State(name, version string) wire.ModuleState
 	// Trials are what the canary of a module and its active version came to

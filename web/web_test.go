@@ -186,6 +186,10 @@ func (fakeModules) State(_, version string) wire.ModuleState {
 	return wire.ModuleState{Loaded: true, Stats: wire.ModuleStats{Runs: 7}}
 }
 
+func (fakeModules) Replay(_ context.Context, m core.Module, _ []byte, rec core.Recording) (wire.ReplayReport, error) {
+	return wire.ReplayReport{Module: m.Name + "@" + m.Version, Recorded: rec.Module + "@" + rec.Version, Identical: true}, nil
+}
+
 func (fakeModules) Trials(string) (canary, active core.Trial) {
 	return core.Trial{Runs: 3, Errors: 1}, core.Trial{Runs: 9}
 }
@@ -350,6 +354,9 @@ func TestScenarios(t *testing.T) {
 		{do: "DELETE", path: "/api/v1/modules/lag/versions/2.0", role: "editor", status: 204},
 		{do: "GET", path: "/api/v1/runs/1/recordings/ping", role: "viewer", status: 403},
 		{do: "GET", path: "/api/v1/runs/1/recordings/ping", role: "editor", status: 404, want: []string{"there is no recording of step"}},
+		{do: "POST", path: "/api/v1/runs/1/replay", body: `{}`, role: "viewer", status: 403},
+		{do: "POST", path: "/api/v1/runs/1/replay", body: `{"step": "ping"}`, role: "editor", status: 404, want: []string{"there is no recording of step"}},
+		{do: "POST", path: "/api/v1/runs/1/replay", body: `{}`, role: "editor", status: 404, want: []string{"run 1 has no recording"}},
 		{do: "GET", path: modules + "/file", role: "viewer", status: 200, want: []string{"lag 1.0"}},
 		{do: "DELETE", path: modules, role: "editor", status: 204},
 		{do: "GET", path: "/api/v1/modules", role: "viewer", status: 200, want: []string{`"items":[]`}},

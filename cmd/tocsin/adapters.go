@@ -160,6 +160,11 @@ func (d moduleDesk) State(name, version string) wire.ModuleState {
 // Trials implements web.Modules.
 func (d moduleDesk) Trials(name string) (canary, active core.Trial) { return d.collectors.trials(name) }
 
+// Replay implements web.Modules.
+func (d moduleDesk) Replay(ctx context.Context, m core.Module, file []byte, rec core.Recording) (wire.ReplayReport, error) {
+	return replayRun(ctx, d.host, m.Name+"@"+m.Version, file, rec)
+}
+
 // Inspect implements web.Modules.
 func (d moduleDesk) Inspect(ctx context.Context, file []byte) (core.Manifest, error) {
 	return inspect(ctx, d.host, file)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,28 @@ spec:
 // TestModuleReleases is the life of a module on the real binary: upload, pin,
 // canary that is held by itself, promotion, rollback, refusals, and a file that
 // was damaged.
+// replays repeats a run of tiny 1.1.0 that failed: on the server and on this
+// machine, with what ran, with what works, and without the server.
+func replays(t *testing.T, server *tocsintest.Server, tocsin func(code int, want string, args ...string), failed core.Run) {
+	t.Helper()
+	var report wire.ReplayReport
+	path := fmt.Sprintf("/api/v1/runs/%d/replay", failed.ID)
+	status, body := server.Do(http.MethodPost, path, wire.ReplayRequest{}, &report)
+	if status != http.StatusOK || !report.Identical || report.Module != "tiny@1.1.0" || report.Outcome != core.Error || report.Fuel == 0 || report.Fuel != report.FuelWas {
+		t.Errorf("replay on the server: %d %s", status, body)
+	}
+	status, body = server.Do(http.MethodPost, path, wire.ReplayRequest{Version: "1.0.0"}, &report)
+	if status != http.StatusOK || report.Identical || report.SameOutput || report.Outcome != core.Pass || report.Was != core.Error {
+		t.Errorf("replay with 1.0.0: %d %s", status, body)
+	}
+	id, kept := strconv.FormatInt(failed.ID, 10), filepath.Join(t.TempDir(), "recording.json")
+	tocsin(0, "identical", "replay-run", id, "--save", kept)
+	tocsin(1, "differs: it wrote something else", "replay-run", id, "--file", tiny(t, "1.0.0", false))
+	tocsin(0, "identical", "replay-run", "--recording", kept, "--file", tiny(t, "1.1.0", true))
+	tocsin(1, "has no recording", "replay-run", "1")
+	tocsin(2, "needs --file", "replay-run", "--recording", kept)
+}
+
 func TestModuleReleases(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -127,14 +150,20 @@ func TestModuleReleases(t *testing.T) {
 	}
 	tocsin(1, "it is the canary", "module", "delete", "tiny", "1.1.0")
 	deadline := time.Now().Add(time.Minute)
+	var failed core.Run // of the canary
 	for i := 0; item().Canary.Held.IsZero(); i++ {
 		if time.Now().After(deadline) {
 			t.Fatalf("the canary is not held: %+v", item().Canary)
 		}
-		if module, r := ran(fmt.Sprintf("s%d:tiny", i%tinySystems)); r.Outcome == core.Error && module != "tiny@1.1.0" {
+		module, r := ran(fmt.Sprintf("s%d:tiny", i%tinySystems))
+		if r.Outcome == core.Error && module != "tiny@1.1.0" {
 			t.Fatalf("an error of %q: %+v, want it to be of the canary", module, r)
 		}
+		if r.Outcome == core.Error {
+			failed = r
+		}
 	}
+	replays(t, server, tocsin, failed)
 	if why := item().Canary.Why; why.Code != "canary_errors" {
 		t.Errorf("the canary is held because of %+v", why)
 	}

@@ -162,8 +162,8 @@ func newNetworks() networks {
 
 // newHost makes the sandbox. Compilation happens in a process of its own, so
 // that it can be ended when it takes too much.
-func newHost(cache string, n networks, secrets wasm.SecretFunc, log *slog.Logger) (*wasm.Host, error) {
-	o := wasm.Options{CacheDir: cache, Log: log, Secret: secrets, Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext}
+func newHost(cache string, n networks, values wasm.Values, secrets wasm.SecretFunc, log *slog.Logger) (*wasm.Host, error) {
+	o := wasm.Options{CacheDir: cache, Log: log, Values: values, Secret: secrets, Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext}
 	if self, err := os.Executable(); err == nil && cache != "" {
 		o.Worker = []string{self, compileCommand}
 	}
@@ -185,7 +185,7 @@ func assemble(ctx context.Context, db *sqlite.Store, f serveFlags, public *url.U
 	if err := vault.Load(ctx); err != nil {
 		return nil, err
 	}
-	if a.host, err = newHost(filepath.Join(f.data, "wasm-cache"), nets, vault.Value, log); err != nil { //nolint:contextcheck // it waits for nothing
+	if a.host, err = newHost(filepath.Join(f.data, "wasm-cache"), nets, &values{kept: db}, vault.Value, log); err != nil { //nolint:contextcheck // it waits for nothing
 		return nil, err
 	}
 	known := newCollectors(collect.Builtin(nets.trusted.DialContext), a.host, db, log)
