@@ -210,4 +210,8 @@ func TestCheckWithModule(t *testing.T) {
 	p.visit(fmt.Sprintf("%s/systems/orders/runs/%d", s.URL, runs.Items[0].ID))
 	p.reads(15*time.Second, "depth@1.4.2")
 	p.both("run")
+	p.click("Replay")
+	p.reads(30*time.Second, "Identical")
+	p.reads(5*time.Second, "did the same")
+	p.both("replayed")
 }
