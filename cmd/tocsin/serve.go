@@ -24,6 +24,8 @@ import (
 	"github.com/tocsin-io/tocsin/core/engine"
 	"github.com/tocsin-io/tocsin/core/plan"
 	"github.com/tocsin-io/tocsin/core/secret"
+	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/postgres"
 	"github.com/tocsin-io/tocsin/core/store/sqlite"
 	"github.com/tocsin-io/tocsin/examples"
 	"github.com/tocsin-io/tocsin/examples/demo"
@@ -44,10 +46,10 @@ const (
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
-	listen, data, logLevel, publicURL string
-	demo, fullSync                    bool
-	engine                            engine.Options // set by bench, not by a flag
-	keep                              struct{ runs, transitions, decisions core.Duration }
+	listen, data, database, logLevel, publicURL string
+	demo, fullSync                              bool
+	engine                                      engine.Options // set by bench, not by a flag
+	keep                                        struct{ runs, transitions, decisions core.Duration }
 }
 
 func newServe(s streams) *cobra.Command {
@@ -67,6 +69,7 @@ Prints where it listens and a link that signs an administrator in once.`,
 	}
 	cmd.Flags().StringVar(&f.listen, "listen", defaultListen, "address to serve on; port 0 picks a free one")
 	cmd.Flags().StringVar(&f.data, "data", defaultData, "data directory")
+	cmd.Flags().StringVar(&f.database, "database", "", "Postgres to keep everything in instead of the data directory, for example postgres://tocsin@db/tocsin")
 	cmd.Flags().BoolVar(&f.demo, "demo", false, "watch a demo shop that is served beside it; keeps its data in "+demoData+" unless --data is given")
 	cmd.Flags().BoolVar(&f.fullSync, "full-sync", false, "flush the disk with every transaction")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -83,6 +86,9 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return 0, nil, usageError{fmt.Errorf("--log-level %q: write debug, info, warn or error", f.logLevel)}
+	}
+	if f.database != "" && f.fullSync {
+		return 0, nil, usageError{errors.New("--full-sync is for the embedded database: Postgres flushes as its synchronous_commit says")}
 	}
 	_, port, err := net.SplitHostPort(f.listen)
 	if err == nil {
@@ -101,6 +107,40 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 	return level, u, nil
 }
 
+// database is every role of storage.
+type database interface { //nolint:interfacebloat // the sum of the roles
+	store.Ledger
+	store.Log
+	store.Catalog
+	store.History
+	store.Journal
+	store.Trace
+	store.Queue
+	store.Modules
+	store.Releases
+	store.Values
+	store.Recordings
+	store.Sessions
+	store.Secrets
+	Close() error
+}
+
+// openDatabase opens what the flags name: the file in the data directory unless
+// there is a Postgres.
+func (f serveFlags) openDatabase(ctx context.Context) (database, error) {
+	if f.database == "" {
+		return sqlite.Open(ctx, f.data, sqlite.Options{FullSync: f.fullSync})
+	}
+	u, err := url.Parse(f.database)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return nil, usageError{errors.New("--database: write postgres://user@host/database")} // without the value: it may hold a password
+	}
+	if err := os.MkdirAll(f.data, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	return postgres.Open(ctx, f.database, postgres.Options{})
+}
+
 // serve is the program: it opens storage, wires everything and runs it until
 // ctx ends or a part fails.
 func serve(ctx context.Context, f serveFlags, s streams) (err error) {
@@ -114,7 +154,7 @@ func serve(ctx context.Context, f serveFlags, s streams) (err error) {
 		return fmt.Errorf("listen on %s: %w", f.listen, err)
 	}
 	defer listener.Close()
-	db, err := sqlite.Open(ctx, f.data, sqlite.Options{FullSync: f.fullSync})
+	db, err := f.openDatabase(ctx)
 	if err != nil {
 		return err
 	}
@@ -132,7 +172,7 @@ func serve(ctx context.Context, f serveFlags, s streams) (err error) {
 
 // app is everything that runs.
 type app struct {
-	db         *sqlite.Store
+	db         database
 	host       *wasm.Host
 	engine     *engine.Engine
 	collectors *collectors
@@ -171,7 +211,7 @@ func newHost(cache string, n networks, values wasm.Values, secrets wasm.SecretFu
 }
 
 // assemble makes every part and gives each what it needs.
-func assemble(ctx context.Context, db *sqlite.Store, f serveFlags, public *url.URL, log *slog.Logger) (*app, error) {
+func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, log *slog.Logger) (*app, error) {
 	a := &app{db: db, log: log}
 	nets := newNetworks()
 	key, err := secret.KeyFile(filepath.Join(f.data, "secret.key"))

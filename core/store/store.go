@@ -139,8 +139,8 @@ type History interface {
 	// Prune deletes runs, transitions and decisions older than the instants,
 	// and with the decisions the firings that have ended; a zero instant deletes
 	// nothing, and the newest transition of a subject always stays. A run that
-	// is older than runs recorded before it may stay as long as they do. It
-	// returns how many rows went.
+	// is older than runs recorded before it may stay as long as they do, and one
+	// that is newer than runs recorded after it may go with them. It returns how many rows went.
 	Prune(ctx context.Context, runs, transitions, decisions time.Time) (int64, error)
 }
 

@@ -6,16 +6,17 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // PutSession implements [store.Sessions]. Sessions that have expired are
 // forgotten on the way.
 func (s *Store) PutSession(ctx context.Context, in store.Session) error {
 	return s.write(ctx, "put session", func(t *tx) error {
-		if _, err := t.exec("drop_expired_sessions", nanos(in.Created)); err != nil {
+		if _, err := t.exec("drop_expired_sessions", pack.Nanos(in.Created)); err != nil {
 			return err
 		}
-		_, err := t.exec("put_session", in.Hash, in.Kind, in.User, in.Role, nanos(in.Created), nanos(in.Expires), nanos(in.Used))
+		_, err := t.exec("put_session", in.Hash, in.Kind, in.User, in.Role, pack.Nanos(in.Created), pack.Nanos(in.Expires), pack.Nanos(in.Used))
 		return err
 	}, nil)
 }
@@ -23,7 +24,7 @@ func (s *Store) PutSession(ctx context.Context, in store.Session) error {
 // Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, hash []byte, now time.Time) (store.Session, error) {
 	var out store.Session
-	err := s.read(ctx, "session", []any{hash, nanos(now)}, func(row scan) error { return scanSession(row, &out) })
+	err := s.read(ctx, "session", []any{hash, pack.Nanos(now)}, func(row scan) error { return scanSession(row, &out) })
 	if err == nil && out.Hash == nil {
 		err = store.ErrNotFound
 	}
@@ -37,7 +38,7 @@ func (s *Store) Session(ctx context.Context, hash []byte, now time.Time) (store.
 func (s *Store) TakeLink(ctx context.Context, hash []byte, now time.Time) (store.Session, error) {
 	var out store.Session
 	err := s.write(ctx, "take link", func(t *tx) error {
-		if err := t.rows("take_link", []any{hash, nanos(now)}, func(row scan) error { return scanSession(row, &out) }); err != nil {
+		if err := t.rows("take_link", []any{hash, pack.Nanos(now)}, func(row scan) error { return scanSession(row, &out) }); err != nil {
 			return err
 		}
 		if out.Hash == nil {
@@ -56,7 +57,7 @@ func scanSession(row scan, out *store.Session) error {
 	if err := row(&out.Hash, &out.Kind, &out.User, &out.Role, &created, &expires, &used); err != nil {
 		return err
 	}
-	out.Created, out.Expires, out.Used = instant(created), instant(expires), instant(used)
+	out.Created, out.Expires, out.Used = pack.Instant(created), pack.Instant(expires), pack.Instant(used)
 	return nil
 }
 
@@ -71,7 +72,7 @@ func (s *Store) EndSession(ctx context.Context, hash []byte) error {
 // Touch implements [store.Sessions].
 func (s *Store) Touch(ctx context.Context, hash []byte, used, expires time.Time) error {
 	return s.write(ctx, "touch session", func(t *tx) error {
-		n, err := t.exec("touch_session", nanos(used), nanos(expires), hash)
+		n, err := t.exec("touch_session", pack.Nanos(used), pack.Nanos(expires), hash)
 		if err == nil && n == 0 {
 			err = store.ErrNotFound
 		}
@@ -82,7 +83,7 @@ func (s *Store) Touch(ctx context.Context, hash []byte, used, expires time.Time)
 // PutSecret implements [store.Secrets].
 func (s *Store) PutSecret(ctx context.Context, name string, sealed []byte, by string, now time.Time) error {
 	return s.write(ctx, "put secret "+name, func(t *tx) error {
-		_, err := t.exec("put_secret", name, sealed, by, nanos(now))
+		_, err := t.exec("put_secret", name, sealed, by, pack.Nanos(now))
 		return err
 	}, nil)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // Apply implements [store.Catalog].
@@ -51,7 +52,7 @@ func (t *tx) applyObjects(e store.Edit) error {
 		}
 	}
 	for _, o := range e.Put {
-		if _, err := t.exec("put_object", string(o.Kind), o.ID, string(o.Body), nanos(e.Now), e.By); err != nil {
+		if _, err := t.exec("put_object", string(o.Kind), o.ID, string(o.Body), pack.Nanos(e.Now), e.By); err != nil {
 			return fmt.Errorf("put %s %s: %w", o.Kind, o.ID, err)
 		}
 	}
@@ -143,7 +144,7 @@ func (t *tx) putAssignment(a core.Assignment) error {
 	if _, err := t.exec("insert_assignment", d.key, d.id, a.System, string(body)); err != nil {
 		return err
 	}
-	if _, err := t.exec("insert_standing", d.key, packStanding(nil, core.Standing{})); err != nil {
+	if _, err := t.exec("insert_standing", d.key, pack.Standing(nil, core.Standing{})); err != nil {
 		return err
 	}
 	l.desks[d.id] = d
@@ -165,7 +166,7 @@ func (s *Store) Objects(ctx context.Context, kinds ...store.Kind) ([]store.Objec
 		if kind.Valid {
 			out = append(out, store.Object{
 				Kind: store.Kind(kind.String), ID: id.String, Version: number.Int64, Body: body,
-				Created: instant(created.Int64), Updated: instant(updated.Int64), By: by.String,
+				Created: pack.Instant(created.Int64), Updated: pack.Instant(updated.Int64), By: by.String,
 			})
 		}
 		return nil
@@ -183,7 +184,7 @@ func (s *Store) Object(ctx context.Context, kind store.Kind, id string) (store.O
 	if err := s.readRow(ctx, "object", []any{string(kind), id}, &o.Kind, &o.ID, &o.Version, &o.Body, &created, &updated, &o.By); err != nil {
 		return store.Object{}, fmt.Errorf("read %s %s: %w", kind, id, missing(err))
 	}
-	o.Created, o.Updated = instant(created), instant(updated)
+	o.Created, o.Updated = pack.Instant(created), pack.Instant(updated)
 	return o, nil
 }
 

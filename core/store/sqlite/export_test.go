@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/tocsin-io/tocsin/core"
 )
 
 // Checkpoint merges the write-ahead log into the database.
@@ -66,25 +63,3 @@ func (s *Store) Plans() (map[string][]string, error) {
 	}
 	return out, nil
 }
-
-// PackRun packs a run, with the names of its samples written out.
-func PackRun(run *core.Run) []byte {
-	var none wordList
-	none.reset(make([]string, maxWords)) // full
-	delete(none.keys, "")
-	return packRun(nil, run, &none)
-}
-
-// UnpackRun undoes PackRun.
-func UnpackRun(b []byte, ended time.Time) (core.Run, error) {
-	var none wordList
-	run := core.Run{Ended: ended}
-	err := unpackRun(b, &run, true, &none)
-	return run, err
-}
-
-// PackStanding packs a standing.
-func PackStanding(s core.Standing) []byte { return packStanding(nil, s) }
-
-// UnpackStanding undoes PackStanding.
-func UnpackStanding(b []byte) (core.Standing, error) { return unpackStanding(b) }

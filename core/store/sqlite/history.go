@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // anyOutcome is the set of all outcomes, as bits.
@@ -60,7 +61,7 @@ func (s *Store) runIDs(ctx context.Context, q store.RunQuery) ([]int64, error) {
 		err = s.newest(ctx, q, outcomes, collect)
 	}
 	slices.SortFunc(ids, func(a, b int64) int { return cmp.Compare(b, a) })
-	return ids[:min(len(ids), limit(q.Limit))], err
+	return ids[:min(len(ids), pack.Limit(q.Limit))], err
 }
 
 // newest finds runs of whatever assignment: by the index when only some that
@@ -74,7 +75,7 @@ func (s *Store) newest(ctx context.Context, q store.RunQuery, outcomes int, coll
 	if before == 0 {
 		before = 1<<63 - 1
 	}
-	args := []any{before, nanos(q.Since), outcomes, limit(q.Limit), after}
+	args := []any{before, pack.Nanos(q.Since), outcomes, pack.Limit(q.Limit), after}
 	if outcomes&(1<<core.Pass) != 0 {
 		return s.read(ctx, "newest_runs", args, collect)
 	}
@@ -96,7 +97,7 @@ func (s *Store) before(ctx context.Context, log string, since time.Time) (id int
 	if since.IsZero() {
 		return 0, nil
 	}
-	return id, s.readRow(ctx, "mark_before", []any{log, nanos(since)}, &id)
+	return id, s.readRow(ctx, "mark_before", []any{log, pack.Nanos(since)}, &id)
 }
 
 // chain is where the runs of one assignment begin.
@@ -138,7 +139,7 @@ func (s *Store) chains(ctx context.Context, q store.RunQuery, outcomes int, coll
 		if query == "chain_bad" {
 			from = c.newestBad
 		}
-		if err := s.read(ctx, query, []any{from, q.Before, nanos(q.Since), outcomes, limit(q.Limit), after}, collect); err != nil {
+		if err := s.read(ctx, query, []any{from, q.Before, pack.Nanos(q.Since), outcomes, pack.Limit(q.Limit), after}, collect); err != nil {
 			return err
 		}
 	}
@@ -171,8 +172,8 @@ func (s *Store) scanRun(row scan, samples bool) (core.Run, error) {
 	if err := row(&run.ID, &run.Assignment, &ended, &run.Outcome, &body, &detail); err != nil {
 		return run, err
 	}
-	run.Ended = instant(ended)
-	if err := unpackRun(body, &run, samples, &s.words); err != nil {
+	run.Ended = pack.Instant(ended)
+	if err := pack.UnpackRun(body, &run, samples, &s.words); err != nil {
 		return run, fmt.Errorf("run %d: %w", run.ID, err)
 	}
 	if len(detail) > 0 {
@@ -225,16 +226,16 @@ func (s *Store) RunsAfter(ctx context.Context, id int64, limit int) (runs []core
 func (s *Store) Transitions(ctx context.Context, q store.TransitionQuery) ([]core.Transition, error) {
 	kind := -1
 	if q.Subject.Kind != "" {
-		kind = kindOf(q.Subject.Kind)
+		kind = pack.Kind(q.Subject.Kind)
 	}
 	after, err := s.before(ctx, "transitions", q.Since)
 	if err != nil {
 		return nil, fmt.Errorf("read transitions: %w", err)
 	}
-	name, args := "transitions", []any{q.Before, nanos(q.Since), kind, limit(q.Limit), after}
+	name, args := "transitions", []any{q.Before, pack.Nanos(q.Since), kind, pack.Limit(q.Limit), after}
 	switch {
 	case q.Subject.ID != "":
-		key, part := scope(q.Subject)
+		key, part := pack.Scope(q.Subject)
 		if q.System != "" && key != q.System {
 			return nil, nil
 		}
@@ -278,7 +279,7 @@ func (s *Store) Prune(ctx context.Context, runs, transitions, decisions time.Tim
 		if prune.before.IsZero() {
 			continue
 		}
-		if err := prune.do(ctx, nanos(prune.before), &gone); err != nil {
+		if err := prune.do(ctx, pack.Nanos(prune.before), &gone); err != nil {
 			return gone, fmt.Errorf("prune %s: %w", prune.what, err)
 		}
 	}

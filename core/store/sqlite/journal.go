@@ -9,6 +9,7 @@ import (
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // decisionCounts is how many decisions that may be trimmed each rule has, as
@@ -101,8 +102,8 @@ func (t *tx) putDecisions(decisions []core.Decision) error {
 			return fmt.Errorf("write decision of %s: %w", d.Rule, err)
 		}
 		kept := d.Verdict == core.Fire || d.Verdict == core.Recover
-		key, _ := scope(d.Subject)
-		if _, err := t.exec("insert_decision", counts.last, d.Rule, key, string(d.Verdict), kept, nanos(d.Decided), string(body)); err != nil {
+		key, _ := pack.Scope(d.Subject)
+		if _, err := t.exec("insert_decision", counts.last, d.Rule, key, string(d.Verdict), kept, pack.Nanos(d.Decided), string(body)); err != nil {
 			return fmt.Errorf("decision of %s: %w", d.Rule, err)
 		}
 		if kept {
@@ -149,7 +150,7 @@ func (t *tx) putFiring(f *core.Firing) error {
 	if err != nil {
 		return err
 	}
-	n, err := t.exec("insert_firing", f.ID, f.Rule, nanos(f.Created), string(stored.Status), string(body))
+	n, err := t.exec("insert_firing", f.ID, f.Rule, pack.Nanos(f.Created), string(stored.Status), string(body))
 	if err != nil || n == 0 {
 		return err
 	}
@@ -160,11 +161,11 @@ func (t *tx) putFiring(f *core.Firing) error {
 		}
 		var due any
 		if place == 0 {
-			due = nanos(f.Created)
+			due = pack.Nanos(f.Created)
 		}
 		key := f.ID + "/" + step.Name(place)
 		if _, err := t.exec("insert_delivery", f.ID, f.Rule, place, key, string(body), step.ContinueOnError,
-			nanos(f.Created), due, nanos(f.Created)); err != nil {
+			pack.Nanos(f.Created), due, pack.Nanos(f.Created)); err != nil {
 			return fmt.Errorf("step %d: %w", place, err)
 		}
 	}
@@ -183,7 +184,7 @@ func (s *Store) Cancel(ctx context.Context, firing string, now time.Time) (bool,
 }
 
 func (t *tx) cancel(firing string, now time.Time) (bool, error) {
-	n, err := t.exec("cancel_firing", firing, nanos(now))
+	n, err := t.exec("cancel_firing", firing, pack.Nanos(now))
 	if err != nil {
 		return false, err
 	}
@@ -192,7 +193,7 @@ func (t *tx) cancel(firing string, now time.Time) (bool, error) {
 		var body []byte
 		return false, missing(t.row("firing", []any{firing}, &status, &body))
 	}
-	_, err = t.exec("cancel_deliveries", firing, nanos(now))
+	_, err = t.exec("cancel_deliveries", firing, pack.Nanos(now))
 	return true, err
 }
 
@@ -247,7 +248,7 @@ func scanFiring(row scan) (core.Firing, error) {
 
 // Decisions implements [store.Trace].
 func (s *Store) Decisions(ctx context.Context, q store.DecisionQuery) ([]core.Decision, error) {
-	name, args := "decisions", []any{q.Before, list(q.Verdicts), limit(q.Limit)}
+	name, args := "decisions", []any{q.Before, list(q.Verdicts), pack.Limit(q.Limit)}
 	switch {
 	case q.Rule != "":
 		name, args = "decisions_of_rule", append(args, q.Rule, q.System)
@@ -277,7 +278,7 @@ func (s *Store) Decisions(ctx context.Context, q store.DecisionQuery) ([]core.De
 
 // Firings implements [store.Trace].
 func (s *Store) Firings(ctx context.Context, q store.FiringQuery) ([]core.Firing, error) {
-	name, args := "firings", []any{nanos(q.Before), list(q.Status), limit(q.Limit)}
+	name, args := "firings", []any{pack.Nanos(q.Before), list(q.Status), pack.Limit(q.Limit)}
 	if q.Rule != "" {
 		name, args = "firings_of_rule", append(args, q.Rule)
 	}
@@ -290,7 +291,7 @@ func (s *Store) Firings(ctx context.Context, q store.FiringQuery) ([]core.Firing
 
 // Deliveries implements [store.Trace].
 func (s *Store) Deliveries(ctx context.Context, firing string, status []core.DeliveryStatus, n int) ([]core.Delivery, error) {
-	name, args := "deliveries", []any{list(status), limit(n)}
+	name, args := "deliveries", []any{list(status), pack.Limit(n)}
 	if firing != "" {
 		name, args = "deliveries_of", append(args, firing)
 	}
@@ -322,6 +323,6 @@ func scanDelivery(row scan) (core.Delivery, error) {
 			return d, fmt.Errorf("trace of delivery %d: %w", d.ID, err)
 		}
 	}
-	d.Status, d.Next, d.Updated, d.Output = core.DeliveryStatus(status), instant(next), instant(updated), output
+	d.Status, d.Next, d.Updated, d.Output = core.DeliveryStatus(status), pack.Instant(next), pack.Instant(updated), output
 	return d, nil
 }

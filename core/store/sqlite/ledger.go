@@ -10,6 +10,7 @@ import (
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // ledger is what the writer keeps in memory beside the tables. Whatever a
@@ -80,7 +81,7 @@ func (s *Store) load(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	s.words.reset(names)
+	s.words.Reset(names)
 	if err := s.loadBoard(t); err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (s *Store) loadDesks(t *tx) ([]core.Assignment, map[string]core.Standing, e
 		}
 		assignments = append(assignments, a)
 		var err error
-		if standings[d.id], err = unpackStanding(standing); err != nil {
+		if standings[d.id], err = pack.UnpackStanding(standing); err != nil {
 			return fmt.Errorf("standing of %s: %w", d.id, err)
 		}
 		return nil
@@ -167,7 +168,7 @@ func (s *Store) move(ctx context.Context, what string, do func(*tx) error) error
 	}
 	defer s.give()
 	l := &s.ledger
-	l.before, l.words = l.mark, s.words.len()
+	l.before, l.words = l.mark, s.words.Len()
 	t := &tx{s: s, ctx: context.WithoutCancel(ctx)}
 	err := t.run(func(t *tx) error {
 		if err := do(t); err != nil {
@@ -177,7 +178,7 @@ func (s *Store) move(ctx context.Context, what string, do func(*tx) error) error
 	})
 	if err != nil {
 		l.rollback()
-		s.words.shrink(l.words)
+		s.words.Shrink(l.words)
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	l.commit()
@@ -199,11 +200,11 @@ func (t *tx) settle() error {
 		}
 		var body []byte
 		if body, fault = json.Marshal(r); fault == nil {
-			_, fault = t.exec("put_rollup", kindOf(r.Subject.Kind), r.Subject.ID, string(body))
+			_, fault = t.exec("put_rollup", pack.Kind(r.Subject.Kind), r.Subject.ID, string(body))
 		}
 	}, func(gone core.Subject) {
 		if fault == nil {
-			_, fault = t.exec("delete_rollup", kindOf(gone.Kind), gone.ID)
+			_, fault = t.exec("delete_rollup", pack.Kind(gone.Kind), gone.ID)
 		}
 	})
 	if fault != nil {
@@ -217,7 +218,7 @@ func (t *tx) writeStandings() error {
 	for _, d := range l.touched {
 		standing, _ := l.board.Standing(d.id) // zero for a removed one, which begins anew if it comes back
 		from := len(l.buffer)
-		l.buffer = packStanding(l.buffer, standing)
+		l.buffer = pack.Standing(l.buffer, standing)
 		if err := l.seats.add(t, d.key, d.newest, d.newestBad, l.buffer[from:]); err != nil {
 			return err
 		}
@@ -266,7 +267,7 @@ func (s *Store) Record(ctx context.Context, runs []*core.Run) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	recordings, err := takeRecordings(runs)
+	recordings, err := pack.Recordings(runs)
 	if err != nil {
 		return fmt.Errorf("record runs: %w", err)
 	}
@@ -303,7 +304,7 @@ func (t *tx) record(run *core.Run) error {
 	if err := t.insertRun(d, run); err != nil {
 		return fmt.Errorf("run of %s: %w", run.Assignment, err)
 	}
-	if l.latestRun = max(l.latestRun, nanos(run.Ended)); run.ID%markEvery == 0 {
+	if l.latestRun = max(l.latestRun, pack.Nanos(run.Ended)); run.ID%markEvery == 0 {
 		if _, err := t.exec("insert_mark", "runs", run.ID, l.latestRun); err != nil {
 			return err
 		}
@@ -317,10 +318,10 @@ func (t *tx) record(run *core.Run) error {
 
 func (t *tx) insertRun(d *desk, run *core.Run) error {
 	l := &t.s.ledger
-	known, from := t.s.words.len(), len(l.buffer)
-	l.buffer = packRun(l.buffer, run, &t.s.words)
-	for key := known + 1; key <= t.s.words.len(); key++ {
-		name, _ := t.s.words.name(uint64(key)) //nolint:gosec // positive
+	known, from := t.s.words.Len(), len(l.buffer)
+	l.buffer = pack.Run(l.buffer, run, &t.s.words)
+	for key := known + 1; key <= t.s.words.Len(); key++ {
+		name, _ := t.s.words.Name(uint64(key)) //nolint:gosec // positive
 		if _, err := t.exec("insert_sample_name", key, name); err != nil {
 			return err
 		}
@@ -329,24 +330,14 @@ func (t *tx) insertRun(d *desk, run *core.Run) error {
 	if run.Outcome != core.Pass {
 		bad = d.newestBad
 	}
-	if len(run.Steps) > 0 && (run.Outcome != core.Pass || replayable(run)) {
-		steps, err := json.Marshal(run.Steps)
-		if err != nil {
-			return fmt.Errorf("write its steps: %w", err)
-		}
+	steps, err := pack.Steps(run)
+	if err != nil {
+		return err
+	}
+	if steps != nil {
 		detail = steps
 	}
-	return l.runs.add(t, run.ID, d.key, nanos(run.Ended), d.newest, int64(run.Outcome), bad, l.buffer[from:], detail)
-}
-
-// replayable reports whether a step of run is recorded.
-func replayable(run *core.Run) bool {
-	for i := range run.Steps {
-		if run.Steps[i].Replay {
-			return true
-		}
-	}
-	return false
+	return l.runs.add(t, run.ID, d.key, pack.Nanos(run.Ended), d.newest, int64(run.Outcome), bad, l.buffer[from:], detail)
 }
 
 // append gives the transitions their Seq and writes them.
@@ -356,16 +347,14 @@ func (t *tx) append(changes []core.Transition) error {
 		c := &changes[i]
 		l.lastSeq++
 		c.Seq = l.lastSeq
-		body, err := json.Marshal(transitionBody{c.HealthyChecks, c.TotalChecks, c.CausedBy, c.Why, c.Removed})
+		e, err := pack.Transition(*c)
 		if err != nil {
-			return fmt.Errorf("write transition of %s: %w", c.Subject, err)
+			return err
 		}
-		scope, part := scope(c.Subject)
-		if _, err := t.exec("insert_transition", c.Seq, nanos(c.At), kindOf(c.Subject.Kind), scope, part,
-			int64(c.From), int64(c.To), string(c.Cause), c.Run, string(body)); err != nil {
+		if _, err := t.exec("insert_transition", e.Seq, e.At, e.Kind, e.Scope, e.Part, e.From, e.To, e.Cause, e.Run, string(e.Body)); err != nil {
 			return fmt.Errorf("transition of %s: %w", c.Subject, err)
 		}
-		if l.latestSeq = max(l.latestSeq, nanos(c.At)); c.Seq%markEvery != 0 {
+		if l.latestSeq = max(l.latestSeq, pack.Nanos(c.At)); c.Seq%markEvery != 0 {
 			continue
 		}
 		if _, err := t.exec("insert_mark", "transitions", c.Seq, l.latestSeq); err != nil {
@@ -373,59 +362,6 @@ func (t *tx) append(changes []core.Transition) error {
 		}
 	}
 	return nil
-}
-
-// transitionBody is what the columns of a transition do not hold.
-type transitionBody struct {
-	Healthy  int      `json:"healthy"`
-	Total    int      `json:"total"`
-	CausedBy []string `json:"caused_by,omitempty"`
-	Why      core.Why `json:"why"`
-	Removed  bool     `json:"removed,omitempty"`
-}
-
-func scanTransition(row scan) (core.Transition, error) {
-	var c core.Transition
-	var at int64
-	var kind int
-	var scope, part, cause string
-	var raw sql.RawBytes
-	if err := row(&c.Seq, &at, &kind, &scope, &part, &c.From, &c.To, &cause, &c.Run, &raw); err != nil {
-		return c, err
-	}
-	var body transitionBody
-	if err := json.Unmarshal(raw, &body); err != nil {
-		return c, fmt.Errorf("transition %d: %w", c.Seq, err)
-	}
-	c.At, c.Cause = instant(at), core.Cause(cause)
-	c.HealthyChecks, c.TotalChecks, c.CausedBy, c.Why, c.Removed = body.Healthy, body.Total, body.CausedBy, body.Why, body.Removed
-	switch kind {
-	case kindAssignment:
-		c.Subject = core.Subject{Kind: core.OfAssignment, ID: core.AssignmentID(scope, part)}
-	case kindGroup:
-		c.Subject = core.Subject{Kind: core.OfGroup, ID: scope[1:]}
-	default:
-		c.Subject = core.Subject{Kind: core.OfSystem, ID: scope}
-	}
-	return c, nil
-}
-
-// How tables name a [core.SubjectKind].
-const (
-	kindAssignment = iota
-	kindSystem
-	kindGroup
-)
-
-func kindOf(k core.SubjectKind) int {
-	switch k {
-	case core.OfSystem:
-		return kindSystem
-	case core.OfGroup:
-		return kindGroup
-	case core.OfAssignment:
-	}
-	return kindAssignment
 }
 
 // Expire implements [store.Ledger].
@@ -447,7 +383,7 @@ func (s *Store) Standings(ctx context.Context) (map[string]core.Standing, error)
 		if err := row(&id, &body); err != nil {
 			return err
 		}
-		standing, err := unpackStanding(body)
+		standing, err := pack.UnpackStanding(body)
 		if err != nil {
 			return fmt.Errorf("standing of %s: %w", id, err)
 		}
@@ -467,7 +403,7 @@ func (s *Store) Standing(ctx context.Context, assignment string) (core.Standing,
 	if err != nil {
 		return core.Standing{}, fmt.Errorf("read standing of %s: %w", assignment, missing(err))
 	}
-	standing, err := unpackStanding(body)
+	standing, err := pack.UnpackStanding(body)
 	if err != nil {
 		return core.Standing{}, fmt.Errorf("read standing of %s: %w", assignment, err)
 	}
@@ -489,6 +425,16 @@ func missing(err error) error {
 		return store.ErrNotFound
 	}
 	return err
+}
+
+func scanTransition(row scan) (core.Transition, error) {
+	var e pack.Entry
+	var raw sql.RawBytes
+	if err := row(&e.Seq, &e.At, &e.Kind, &e.Scope, &e.Part, &e.From, &e.To, &e.Cause, &e.Run, &raw); err != nil {
+		return core.Transition{}, err
+	}
+	e.Body = raw
+	return e.Unpack()
 }
 
 // After implements [store.Log].

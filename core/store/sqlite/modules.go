@@ -1,22 +1,19 @@
 package sqlite
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // PutModule implements [store.Modules].
@@ -44,7 +41,7 @@ func (s *Store) PutModule(ctx context.Context, m core.Module, file []byte) (core
 		if err != nil {
 			return err
 		}
-		_, err = t.exec("insert_module", m.Name, m.Version, m.Digest, nanos(m.Created), string(body), out.Number)
+		_, err = t.exec("insert_module", m.Name, m.Version, m.Digest, pack.Nanos(m.Created), string(body), out.Number)
 		return err
 	}, nil)
 	return out, err
@@ -340,79 +337,17 @@ func (s *Store) ValuesSize(ctx context.Context) (map[string]int64, error) {
 	return out, nil
 }
 
-// maxRecording is the most that a recording takes compressed; a larger one is
-// not kept.
-const maxRecording = 1 << 20
-
-// compressed is the first byte of a recording: deflated JSON.
-const compressed = 1
-
-// taken is a recording that waits to be written with its run.
-type taken struct {
-	run  *core.Run
-	step string
-	body []byte
-}
-
-// pressers compress recordings; each holds some 100 KiB.
-var pressers = sync.Pool{New: func() any { //nolint:gochecknoglobals // a cache
-	w, _ := flate.NewWriter(io.Discard, flate.BestSpeed) // the level is right
-	return w
-}}
-
-// takeRecordings packs the recordings of runs, before anybody waits for the
-// writer, and tells the steps that are kept.
-func takeRecordings(runs []*core.Run) ([]taken, error) {
-	var out []taken
-	for _, run := range runs {
-		for i := range run.Steps {
-			step := &run.Steps[i]
-			step.Replay = false
-			if step.Recording == nil {
-				continue
-			}
-			body, err := press(step.Recording)
-			if err != nil {
-				return nil, fmt.Errorf("recording of %s: %w", run.Assignment, err)
-			}
-			if len(body) > maxRecording {
-				continue
-			}
-			step.Replay = true
-			out = append(out, taken{run, step.ID, body})
-		}
-	}
-	return out, nil
-}
-
-func press(rec *core.Recording) ([]byte, error) {
-	text, err := json.Marshal(rec)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	out.WriteByte(compressed)
-	w := pressers.Get().(*flate.Writer) //nolint:errcheck,forcetypeassert // the pool holds nothing else
-	defer pressers.Put(w)
-	w.Reset(&out)
-	if _, err := w.Write(text); err != nil {
-		return nil, err
-	}
-	err = w.Close()
-	return out.Bytes(), err
-}
-
 // writeRecordings writes those whose run was stored, and drops the oldest of
 // their assignments.
-func (t *tx) writeRecordings(all []taken) error {
+func (t *tx) writeRecordings(all []pack.Recorded) error {
 	trim := map[int64]bool{}
 	for _, r := range all {
-		if r.run.ID == 0 {
+		if r.Run.ID == 0 {
 			continue
 		}
-		d := t.s.ledger.desks[r.run.Assignment]
-		if _, err := t.exec("insert_recording", r.run.ID, r.step, d.key, r.body); err != nil {
-			return fmt.Errorf("recording of %s: %w", r.run.Assignment, err)
+		d := t.s.ledger.desks[r.Run.Assignment]
+		if _, err := t.exec("insert_recording", r.Run.ID, r.Step, d.key, r.Body); err != nil {
+			return fmt.Errorf("recording of %s: %w", r.Run.Assignment, err)
 		}
 		trim[d.key] = true
 	}
@@ -430,21 +365,12 @@ func (s *Store) Recording(ctx context.Context, run int64, step string) (core.Rec
 	var body []byte
 	err := missing(s.readRow(ctx, "recording", []any{run, step}, &body))
 	if err == nil {
-		err = unpress(body, &rec)
+		err = pack.UnpackRecording(body, &rec)
 	}
 	if err != nil {
 		return core.Recording{}, fmt.Errorf("read the recording of step %s of run %d: %w", step, run, err)
 	}
 	return rec, nil
-}
-
-func unpress(body []byte, rec *core.Recording) error {
-	if len(body) == 0 || body[0] != compressed {
-		return errPacked
-	}
-	r := flate.NewReader(bytes.NewReader(body[1:]))
-	defer r.Close() //nolint:errcheck // it was only read
-	return json.NewDecoder(r).Decode(rec)
 }
 
 // recorded makes the steps of a run say which recordings are still there.

@@ -10,13 +10,14 @@ import (
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // Claim implements [store.Queue].
 func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Claimed, error) {
 	var out []store.Claimed
 	err := s.write(ctx, "claim deliveries", func(t *tx) error {
-		if err := t.rows("due_deliveries", []any{nanos(now), limit}, func(row scan) error {
+		if err := t.rows("due_deliveries", []any{pack.Nanos(now), limit}, func(row scan) error {
 			d, err := scanDelivery(row)
 			out = append(out, store.Claimed{Delivery: d})
 			return err
@@ -39,10 +40,10 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 	c.Token, c.Status, c.Updated = rand.Text(), core.DeliveryRunning, now
 	c.Attempts++
-	if _, err := t.exec("claim_delivery", c.ID, c.Token, nanos(now.Add(lease)), nanos(now)); err != nil {
+	if _, err := t.exec("claim_delivery", c.ID, c.Token, pack.Nanos(now.Add(lease)), pack.Nanos(now)); err != nil {
 		return err
 	}
-	if _, err := t.exec("run_firing", c.Delivery.Firing, nanos(now)); err != nil {
+	if _, err := t.exec("run_firing", c.Delivery.Firing, pack.Nanos(now)); err != nil {
 		return err
 	}
 	var err error
@@ -65,7 +66,7 @@ func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 // Extend implements [store.Queue].
 func (s *Store) Extend(ctx context.Context, id int64, token string, until time.Time) error {
 	return s.write(ctx, fmt.Sprintf("extend claim on delivery %d", id), func(t *tx) error {
-		n, err := t.exec("extend_delivery", id, token, nanos(until))
+		n, err := t.exec("extend_delivery", id, token, pack.Nanos(until))
 		if err == nil && n == 0 {
 			err = store.ErrConflict
 		}
@@ -97,7 +98,7 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 			trace = string(text)
 		}
 		found := false
-		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), nanos(d.Next), d.Error, output, nanos(now), d.Attempts, trace}, func(row scan) error {
+		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), pack.Nanos(d.Next), d.Error, output, pack.Nanos(now), d.Attempts, trace}, func(row scan) error {
 			found = true
 			return row(&firing, &goesOn)
 		}); err != nil {
@@ -107,7 +108,7 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 			return store.ErrConflict
 		}
 		if d.Status == core.DeliveryDead && !goesOn {
-			if _, err := t.exec("cancel_deliveries", firing, nanos(now)); err != nil {
+			if _, err := t.exec("cancel_deliveries", firing, pack.Nanos(now)); err != nil {
 				return err
 			}
 		}
@@ -133,7 +134,7 @@ func (t *tx) advance(firing string, now time.Time) error {
 	if fatal > 0 {
 		status = core.FiringFailed
 	}
-	_, err := t.exec("end_firing", firing, string(status), nanos(now))
+	_, err := t.exec("end_firing", firing, string(status), pack.Nanos(now))
 	return err
 }
 
@@ -157,11 +158,11 @@ func (s *Store) Resend(ctx context.Context, id int64, now time.Time) error {
 			_, err := t.exec(name, args...)
 			errs = append(errs, err)
 		}
-		run("resend_delivery", id, nanos(now))
+		run("resend_delivery", id, pack.Nanos(now))
 		if !goesOn {
-			run("revive_deliveries", firing, place, nanos(now))
+			run("revive_deliveries", firing, place, pack.Nanos(now))
 		}
-		run("run_firing", firing, nanos(now))
+		run("run_firing", firing, pack.Nanos(now))
 		return errors.Join(append(errs, t.advance(firing, now))...)
 	}, nil)
 }
@@ -172,5 +173,5 @@ func (s *Store) Next(ctx context.Context) (time.Time, error) {
 	if err := s.readRow(ctx, "next_due", nil, &due); err != nil {
 		return time.Time{}, fmt.Errorf("read when the next delivery is due: %w", err)
 	}
-	return instant(due), nil
+	return pack.Instant(due), nil
 }

@@ -29,8 +29,8 @@ import (
 	// The driver registers itself as "sqlite".
 	_ "modernc.org/sqlite"
 
-	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
 // File is the name of the database in its data directory.
@@ -80,7 +80,7 @@ type Store struct {
 	readers *sql.DB
 	texts   map[string]string // queries by name
 	reads   sync.Map          // prepared on readers: name -> *sql.Stmt
-	words   wordList          // names of samples
+	words   pack.Words        // names of samples
 
 	closed  chan struct{}
 	closing sync.Once
@@ -272,46 +272,4 @@ func (s *Store) await(ctx context.Context, g *signal, value int64, look func(con
 			}
 		}
 	}
-}
-
-// nanos is t as the database keeps it; the zero time is 0.
-func nanos(t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Year() > 2261: // beyond what the number can hold: as late as possible
-		return 1<<63 - 1
-	case t.Year() < 1678:
-		return -1 << 63
-	}
-	return t.UnixNano()
-}
-
-// instant undoes nanos.
-func instant(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
-}
-
-// limit is how many rows a query that asks for n gets.
-func limit(n int) int {
-	if n <= 0 {
-		return 100
-	}
-	return min(n, 1000)
-}
-
-// scope is the key by which the history of a subject is found: the system that
-// it is or belongs to, or "@" and the group.
-func scope(of core.Subject) (scope, part string) {
-	switch of.Kind {
-	case core.OfAssignment:
-		return core.SplitAssignmentID(of.ID)
-	case core.OfGroup:
-		return "@" + of.ID, ""
-	case core.OfSystem:
-	}
-	return of.ID, ""
 }

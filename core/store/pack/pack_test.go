@@ -1,14 +1,34 @@
-package sqlite_test
+package pack_test
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
-	"github.com/tocsin-io/tocsin/core/store/sqlite"
+	"github.com/tocsin-io/tocsin/core/store/pack"
 )
+
+var benchStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// packRun packs a run, with the names of its samples written out.
+func packRun(run *core.Run) []byte {
+	var full pack.Words
+	names := make([]string, pack.MaxWords)
+	for i := range names {
+		names[i] = fmt.Sprintf("\x00%d", i)
+	}
+	full.Reset(names)
+	return pack.Run(nil, run, &full)
+}
+
+func unpackRun(b []byte, ended time.Time) (core.Run, error) {
+	run := core.Run{Ended: ended}
+	err := pack.UnpackRun(b, &run, true, &pack.Words{})
+	return run, err
+}
 
 // Whatever bytes are in the database, reading them ends, with a value or an
 // error.
@@ -17,12 +37,12 @@ func FuzzUnpack(f *testing.F) {
 		Ended: benchStart, Why: core.Because("a", "b"), Summary: "c",
 		Samples: core.Samples{"x": 1.5, "y": "text", "z": benchStart, "w": []any{"json"}, "v": math.NaN()},
 	}
-	f.Add(sqlite.PackRun(run))
-	f.Add(sqlite.PackStanding(core.Standing{Health: core.Degraded, Since: benchStart, Why: core.Because("a", "b"), Tally: core.Tally{Fails: 3, FailBit: 7}}))
+	f.Add(packRun(run))
+	f.Add(pack.Standing(nil, core.Standing{Health: core.Degraded, Since: benchStart, Why: core.Because("a", "b"), Tally: core.Tally{Fails: 3, FailBit: 7}}))
 	f.Add([]byte{1, 8, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if run, err := sqlite.UnpackRun(b, benchStart); err == nil {
-			again, err := sqlite.UnpackRun(sqlite.PackRun(&run), benchStart)
+		if run, err := unpackRun(b, benchStart); err == nil {
+			again, err := unpackRun(packRun(&run), benchStart)
 			if err != nil {
 				t.Fatalf("a run that was read is written so that it cannot be: %v", err)
 			}
@@ -30,8 +50,8 @@ func FuzzUnpack(f *testing.F) {
 				t.Errorf("the run is %+v, want %+v", again, run)
 			}
 		}
-		if s, err := sqlite.UnpackStanding(b); err == nil {
-			again, err := sqlite.UnpackStanding(sqlite.PackStanding(s))
+		if s, err := pack.UnpackStanding(b); err == nil {
+			again, err := pack.UnpackStanding(pack.Standing(nil, s))
 			if err != nil || again.Tally != s.Tally || again.Health != s.Health || !again.Since.Equal(s.Since) {
 				t.Errorf("the standing is %+v (%v), want %+v", again, err, s)
 			}
@@ -49,7 +69,7 @@ func TestPackStanding(t *testing.T) {
 			Why:   core.Because("a", "b {c}", "c", "d"), Problem: core.Because("e", "f"),
 		},
 	} {
-		got, err := sqlite.UnpackStanding(sqlite.PackStanding(want))
+		got, err := pack.UnpackStanding(pack.Standing(nil, want))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("standing comes back as %+v (%v), want %+v", got, err, want)
 		}
@@ -58,17 +78,17 @@ func TestPackStanding(t *testing.T) {
 
 func TestUnpackRefuses(t *testing.T) {
 	t.Parallel()
-	whole := sqlite.PackRun(&core.Run{Ended: benchStart, Summary: "text", Samples: core.Samples{"x": 1.5}})
-	if _, err := sqlite.UnpackRun(whole, benchStart); err != nil {
+	whole := packRun(&core.Run{Ended: benchStart, Summary: "text", Samples: core.Samples{"x": 1.5}})
+	if _, err := unpackRun(whole, benchStart); err != nil {
 		t.Fatal(err)
 	}
 	for n := range whole {
-		if _, err := sqlite.UnpackRun(whole[:n], benchStart); err == nil {
+		if _, err := unpackRun(whole[:n], benchStart); err == nil {
 			t.Errorf("the first %d bytes of %d are read as a run", n, len(whole))
 		}
 	}
 	whole[0]++
-	if _, err := sqlite.UnpackRun(whole, benchStart); err == nil {
+	if _, err := unpackRun(whole, benchStart); err == nil {
 		t.Error("a run of an unknown format is read")
 	}
 }

@@ -1,4 +1,4 @@
-package sqlite
+package pack
 
 import (
 	"encoding/binary"
@@ -6,19 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
 )
 
-// Runs and standings are written by the thousand, so they are packed: a byte
-// of format, then numbers as varints and texts with their length in front. A
-// byte of format that this release does not know is an error, never a guess.
-
 const packed = 1
 
-var errPacked = errors.New("a packed row is damaged")
+// ErrDamaged is of a packed row that cannot be read.
+var ErrDamaged = errors.New("a packed row is damaged")
 
 // What a packed run holds, as bits.
 const (
@@ -42,74 +38,8 @@ const (
 	sampleJSON
 )
 
-// maxWords bounds how many names of samples get a number; a module that makes
-// up names must not fill memory with them. Further names are written out.
-const maxWords = 4096
-
-// wordList numbers the names of samples, from 1. It is safe for concurrent
-// use.
-type wordList struct {
-	mu    sync.RWMutex
-	keys  map[string]uint64
-	names []string // name of key i+1
-}
-
-// reset makes names the list.
-func (l *wordList) reset(names []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.names = names
-	l.keys = make(map[string]uint64, len(names))
-	for i, name := range names {
-		l.keys[name] = uint64(i + 1)
-	}
-}
-
-// key of name, giving it one when there is room; 0 when there is none. Only
-// the writer calls it.
-func (l *wordList) key(name string) (key uint64, fresh bool) {
-	l.mu.RLock()
-	key, ok := l.keys[name]
-	full := len(l.names) >= maxWords
-	l.mu.RUnlock()
-	if ok || full || len(name) > core.MaxName {
-		return key, false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.names = append(l.names, name)
-	key = uint64(len(l.names))
-	l.keys[name] = key
-	return key, true
-}
-
-func (l *wordList) len() int {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return len(l.names)
-}
-
-// shrink forgets the newest names, down to n.
-func (l *wordList) shrink(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, name := range l.names[n:] {
-		delete(l.keys, name)
-	}
-	l.names = l.names[:n]
-}
-
-func (l *wordList) name(key uint64) (string, bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if key < 1 || key > uint64(len(l.names)) {
-		return "", false
-	}
-	return l.names[key-1], true
-}
-
-// packRun appends to b what the columns of run do not hold.
-func packRun(b []byte, run *core.Run, words *wordList) []byte {
+// Run appends to b what the columns of run do not hold.
+func Run(b []byte, run *core.Run, words *Words) []byte {
 	var flags byte
 	set := func(bit byte, on bool) {
 		if on {
@@ -130,8 +60,8 @@ func packRun(b []byte, run *core.Run, words *wordList) []byte {
 		due = started
 	}
 	b = append(b, packed, flags)
-	b = binary.AppendVarint(b, nanos(run.Ended)-nanos(started))
-	b = binary.AppendVarint(b, nanos(started)-nanos(due))
+	b = binary.AppendVarint(b, Nanos(run.Ended)-Nanos(started))
+	b = binary.AppendVarint(b, Nanos(started)-Nanos(due))
 	b = binary.AppendVarint(b, int64(run.Latency))
 	if run.Summary != "" {
 		b = appendText(b, run.Summary)
@@ -152,8 +82,8 @@ func packRun(b []byte, run *core.Run, words *wordList) []byte {
 	return b
 }
 
-// unpackRun fills in what packRun wrote; run.Ended is set already.
-func unpackRun(b []byte, run *core.Run, samples bool, words *wordList) error {
+// UnpackRun fills in what [Run] wrote; run.Ended is set already.
+func UnpackRun(b []byte, run *core.Run, samples bool, words *Words) error {
 	r := reader{rest: b}
 	r.format()
 	flags := r.byte()
@@ -175,12 +105,12 @@ func unpackRun(b []byte, run *core.Run, samples bool, words *wordList) error {
 			if r.err != nil {
 				break
 			}
-			name, ok := words.name(key)
+			name, ok := words.Name(key)
 			switch {
 			case key == 0:
 				name = r.text()
 			case !ok:
-				r.err = fmt.Errorf("%w: no sample name has the number %d", errPacked, key)
+				r.err = fmt.Errorf("%w: no sample name has the number %d", ErrDamaged, key)
 			}
 			run.Samples[name] = r.sample()
 		}
@@ -211,7 +141,7 @@ func appendSample(b []byte, value any) []byte {
 	case time.Duration:
 		return binary.AppendVarint(append(b, sampleDuration), int64(v))
 	case time.Time:
-		return binary.AppendVarint(append(b, sampleTime), nanos(v))
+		return binary.AppendVarint(append(b, sampleTime), Nanos(v))
 	}
 	return appendJSON(append(b, sampleJSON), value)
 }
@@ -233,7 +163,7 @@ func (r *reader) sample() any {
 	case sampleDuration:
 		return time.Duration(r.varint())
 	case sampleTime:
-		return instant(r.varint())
+		return Instant(r.varint())
 	case sampleJSON:
 		var value any
 		r.json(&value)
@@ -249,7 +179,8 @@ const (
 	standingHasProblem
 )
 
-func packStanding(b []byte, s core.Standing) []byte {
+// Standing appends a packed standing to b.
+func Standing(b []byte, s core.Standing) []byte {
 	var flags byte
 	if !s.Why.IsZero() {
 		flags |= standingHasWhy
@@ -259,8 +190,8 @@ func packStanding(b []byte, s core.Standing) []byte {
 	}
 	t := s.Tally
 	b = append(b, packed, flags, byte(s.Health), byte(s.Before), byte(s.LastWas), t.Seen)
-	b = binary.AppendVarint(b, nanos(s.LastAt))
-	b = binary.AppendVarint(b, nanos(s.Since))
+	b = binary.AppendVarint(b, Nanos(s.LastAt))
+	b = binary.AppendVarint(b, Nanos(s.Since))
 	for _, n := range [...]uint64{uint64(s.LastRun), uint64(t.Fails), uint64(t.Bad), uint64(t.Passes), uint64(t.NotFail)} { //nolint:gosec // ids are positive
 		b = binary.AppendUvarint(b, n)
 	}
@@ -275,14 +206,15 @@ func packStanding(b []byte, s core.Standing) []byte {
 	return b
 }
 
-func unpackStanding(b []byte) (core.Standing, error) {
+// UnpackStanding undoes [Standing].
+func UnpackStanding(b []byte) (core.Standing, error) {
 	var s core.Standing
 	r := reader{rest: b}
 	r.format()
 	flags := r.byte()
 	s.Health, s.Before, s.LastWas = core.Health(r.byte()), core.Health(r.byte()), core.Outcome(r.byte())
 	s.Tally.Seen = r.byte()
-	s.LastAt, s.Since = instant(r.varint()), instant(r.varint())
+	s.LastAt, s.Since = Instant(r.varint()), Instant(r.varint())
 	s.LastRun = int64(r.uvarint()) //nolint:gosec // it was positive when it was written
 	for _, field := range [...]*uint32{&s.Tally.Fails, &s.Tally.Bad, &s.Tally.Passes, &s.Tally.NotFail} {
 		*field = uint32(r.uvarint()) //nolint:gosec // it was 32 bits when it was written
@@ -319,14 +251,14 @@ type reader struct {
 
 func (r *reader) fail() {
 	if r.err == nil {
-		r.err = errPacked
+		r.err = ErrDamaged
 	}
 	r.rest = nil
 }
 
 func (r *reader) format() {
 	if f := r.byte(); r.err == nil && f != packed {
-		r.err = fmt.Errorf("%w: it is of format %d", errPacked, f)
+		r.err = fmt.Errorf("%w: it is of format %d", ErrDamaged, f)
 	}
 }
 
@@ -382,6 +314,6 @@ func (r *reader) json(into any) {
 		return
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		r.err = fmt.Errorf("%w: %w", errPacked, err)
+		r.err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 }
