@@ -268,8 +268,13 @@ func (l Limits) Filled() Limits {
 		field *int64
 		other int64
 	}{
-		{&l.Memory, d.Memory}, {&l.Fuel, d.Fuel}, {&l.Output, d.Output}, {&l.Logs, d.Logs},
-		{&l.HTTPResponse, d.HTTPResponse}, {&l.TCPBytes, d.TCPBytes}, {&l.KVBytes, d.KVBytes},
+		{&l.Memory, d.Memory},
+		{&l.Fuel, d.Fuel},
+		{&l.Output, d.Output},
+		{&l.Logs, d.Logs},
+		{&l.HTTPResponse, d.HTTPResponse},
+		{&l.TCPBytes, d.TCPBytes},
+		{&l.KVBytes, d.KVBytes},
 	} {
 		if *f.field == 0 {
 			*f.field = f.other

@@ -138,6 +138,59 @@ func FuzzHostFunctions(f *testing.F) {
 	})
 }
 
+// asker assembles a module that calls one host function with a document.
+func asker(o wasm.Offered, document []byte) []byte {
+	file := caller(o, []uint64{0, uint64(len(document))})
+	body := sleb([]byte{1, 0, 0x41}, 0) // one active segment at 0
+	body = append(leb(append(body, 0x0b), uint64(len(document))), document...)
+	return append(append(leb(append(file, 11), uint64(len(body))), body...), 0, 5, 4, 'f', 'u', 'z', 'z')
+}
+
+// FuzzDocuments hands any document to any function that takes one: the host
+// never faults, and the limits hold.
+// acceptance 38.
+func FuzzDocuments(f *testing.F) {
+	for i, seed := range []string{
+		`{"url":"http://127.0.0.1:1/","headers":{"X":"y"}}`, `{"op":"dial","address":"127.0.0.1:1","tls":true}`, `{"op":"receive","conn":-1,"max":-5,"until":"\n"}`,
+		`{"host":"127.0.0.1:1","server_name":"a","timeout_ms":-1}`, `{"name":"a.example","type":"A","timeout_ms":9223372036854775807}`,
+		`{"key":"k","value":"v","delete":true}`, `{"name":"token"}`, `[1,{"op":null}]`, "\xff{",
+	} {
+		f.Add(uint8(i), []byte(seed))
+	}
+	kept := &memory{values: map[string]string{}}
+	h := newHost(f, wasm.Options{
+		Values: kept, Secret: func(string) (string, error) { return tokenValue, nil },
+		Lookup: func(context.Context, string, string) ([]string, error) { return []string{"x"}, nil },
+	})
+	var offered []wasm.Offered
+	for _, o := range wasm.Functions() {
+		if o.Module == "tocsin_v1" && len(o.Type.Params) == 2 && len(o.Type.Results) == 1 && o.Name != "input_read" {
+			offered = append(offered, o)
+		}
+	}
+	grant := everything()
+	grant.Reveal = []string{"token"}
+	f.Fuzz(func(t *testing.T, which uint8, document []byte) {
+		file := asker(offered[int(which)%len(offered)], document[:min(len(document), 60_000)])
+		facts := stored(file, grant)
+		facts.Manifest.Wants = grant
+		m, err := h.Load(t.Context(), facts, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = m.Close(context.Background()) }()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		got := m.Collect(ctx, someone, nil)
+		if got.Why.Code == "fault" && !strings.Contains(string(document), "panic") { // the values panic on purpose
+			t.Errorf("%s with %q: %v", offered[int(which)%len(offered)].Name, document, got.Why)
+		}
+		if u := got.Usage; u.TCP > 1 || u.DNS > 1 || u.KV > 64<<10 {
+			t.Errorf("usage %+v is over what one call can use", u)
+		}
+	})
+}
+
 // FuzzClean holds clean to what it promises of any text.
 func FuzzClean(f *testing.F) {
 	f.Add("a\x1b[31mb\x00\n\u202ec", 10, true)

@@ -13,18 +13,54 @@ import (
 
 // scopeOf names whose values a run of a module keeps, empty: nobody's.
 func scopeOf(m core.Module, rc core.RunContext) string {
-	switch m.Grant.KV {
-	case core.KVModule:
+	switch {
+	case m.Grant.KV == core.KVModule:
 		return m.Name
-	case core.KVAssignment:
+	case m.Grant.KV == core.KVAssignment && rc.System.ID != "" && rc.Check.ID != "":
 		return m.Name + "/" + core.AssignmentID(rc.System.ID, rc.Check.ID)
 	}
-	return ""
+	return "" // an action belongs to no assignment
+}
+
+// trial is what a test run keeps: it sees what is kept, and changes nothing.
+type trial struct {
+	under Values // nil: nothing is kept
+	set   map[string]*string
+}
+
+// Value implements [Values].
+func (t *trial) Value(ctx context.Context, scope, key string) (string, bool, error) {
+	if value, ok := t.set[key]; ok {
+		if value == nil {
+			return "", false, nil
+		}
+		return *value, true, nil
+	}
+	if t.under == nil {
+		return "", false, nil
+	}
+	return t.under.Value(ctx, scope, key)
+}
+
+// SetValue implements [Values]. It counts what the test run set.
+func (t *trial) SetValue(_ context.Context, _, key string, value *string, most int64) (used int64, ok bool, err error) {
+	for k, v := range t.set {
+		if k != key && v != nil {
+			used += int64(len(k) + len(*v))
+		}
+	}
+	if value != nil {
+		if used += int64(len(key) + len(*value)); used > most {
+			return used, false, nil
+		}
+	}
+	t.set[key] = value
+	return used, true, nil
 }
 
 func (r *run) kvGet(ctx context.Context, document []byte) any {
 	return r.keep(ctx, "kv_get", document, func(ctx context.Context, q *abi.KVRequest) (*abi.KVResponse, *abi.CallError) {
-		value, found, err := r.host.o.Values.Value(ctx, r.scope, q.Key)
+		value, found, err := r.values.Value(ctx, r.scope, q.Key)
 		if err != nil {
 			return nil, r.storage(ctx, err)
 		}
@@ -45,7 +81,7 @@ func (r *run) kvSet(ctx context.Context, document []byte) any {
 		case !utf8.ValidString(q.Value):
 			return nil, problem(abi.CodeInvalid, "the value is not UTF-8")
 		}
-		used, ok, err := r.host.o.Values.SetValue(ctx, r.scope, q.Key, value, r.limits.KVBytes)
+		used, ok, err := r.values.SetValue(ctx, r.scope, q.Key, value, r.limits.KVBytes)
 		if err != nil {
 			return nil, r.storage(ctx, err)
 		}
@@ -70,7 +106,7 @@ func (r *run) keep(ctx context.Context, name string, document []byte, do func(co
 		why = problem(abi.CodeInvalid, "a key is text of 1 to %d bytes", maxKey)
 	case r.kvCalls >= maxKVCalls:
 		why = problem(abi.CodeQuota, "the limit of %d calls about kept values is used up", maxKVCalls)
-	case r.host.o.Values == nil:
+	case r.values == nil:
 		why = problem(abi.CodeStorage, "nothing keeps values here")
 	}
 	var answer *abi.KVResponse

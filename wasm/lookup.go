@@ -153,11 +153,11 @@ func (r *run) shake(ctx context.Context, q *abi.TLSRequest) (*abi.TLSResponse, *
 	if err != nil {
 		return nil, explain(err)
 	}
-	defer plain.Close() //nolint:errcheck // all that was wanted is known
+	defer plain.Close()
 	secured := tls.Client(plain, &tls.Config{
 		ServerName: host, NextProtos: []string{"h2", "http/1.1"},
 		InsecureSkipVerify: true,             //nolint:gosec // what is wrong with the certificate is what is asked
-		MinVersion:         tls.VersionTLS10, //nolint:gosec // an old server is to be found out
+		MinVersion:         tls.VersionTLS10, // an old server is to be found out
 	})
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, explain(err)

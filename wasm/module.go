@@ -94,7 +94,7 @@ func (m *Module) Collect(ctx context.Context, rc core.RunContext, config map[str
 }
 
 // TestRun is Collect that also reports each host call in Usage.Calls, for the
-// person who tries a module.
+// person who tries a module. It keeps no values.
 func (m *Module) TestRun(ctx context.Context, rc core.RunContext, config map[string]any) core.Result {
 	return m.collect(ctx, rc, config, true)
 }
@@ -102,6 +102,9 @@ func (m *Module) TestRun(ctx context.Context, rc core.RunContext, config map[str
 func (m *Module) collect(ctx context.Context, rc core.RunContext, config map[string]any, verbose bool) core.Result {
 	r := m.newRun(rc)
 	r.verbose, r.tape = verbose, &tape{}
+	if verbose {
+		r.values = &trial{m.host.o.Values, map[string]*string{}}
+	}
 	result, err := m.attempt(ctx, r, rc, config)
 	end := ""
 	if err != nil {
@@ -119,7 +122,7 @@ func (m *Module) collect(ctx context.Context, rc core.RunContext, config map[str
 // newRun is a run of m that begins now.
 func (m *Module) newRun(rc core.RunContext) *run {
 	return &run{
-		limits: m.limits, rights: m.rights, client: m.client, host: m.host, scope: scopeOf(m.facts, rc), seed: randomSeed(), started: time.Now(),
+		limits: m.limits, rights: m.rights, client: m.client, host: m.host, scope: scopeOf(m.facts, rc), values: m.host.o.Values, seed: randomSeed(), started: time.Now(),
 	}
 }
 

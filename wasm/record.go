@@ -138,7 +138,17 @@ func (t *tape) next(name string, q []byte) []byte {
 
 // asked is a call for people.
 func asked(name string, q []byte) string {
-	var fields struct{ Method, URL, Op, Address, Data, Host, Type, Name, Key string }
+	var fields struct {
+		Method  string `json:"method"`
+		URL     string `json:"url"`
+		Op      string `json:"op"`
+		Address string `json:"address"`
+		Data    string `json:"data"`
+		Host    string `json:"host"`
+		Type    string `json:"type"`
+		Name    string `json:"name"`
+		Key     string `json:"key"`
+	}
 	if json.Unmarshal(q, &fields) != nil {
 		return name + " with what is no document"
 	}

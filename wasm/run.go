@@ -38,6 +38,7 @@ type run struct {
 	client   *client
 	host     *Host
 	scope    string // of the values it keeps; empty: none
+	values   Values // nil: nothing is kept
 	open     bool   // it is asked, and may reach out: neither initialised nor described
 	seed     uint64
 	slept    time.Duration // before it was asked: the clock moves by nothing else then

@@ -80,7 +80,7 @@ func TestModuleInspectRefuses(t *testing.T) {
 	t.Parallel()
 	_, file := queueDepth(t)
 	dir := t.TempDir()
-	const offered = ", which is not offered; offered are tocsin_v1 (input_length, input_read, output_write, log, http, now, random) and wasi_snapshot_preview1"
+	const offered = ", which is not offered; offered are tocsin_v1 (input_length, input_read, output_write, log, http, tcp, tls_info, dns, kv_get, kv_set, secret, reveal, now, random) and wasi_snapshot_preview1"
 	const endless = "it failed to describe itself: it computed longer than its limit of 2000000000 instructions allows"
 	for _, tt := range []struct{ name, path, want string }{
 		{"no file", "none.wasm", "open none.wasm: no such file or directory"},

@@ -202,9 +202,9 @@ func newNetworks() networks {
 
 // newHost makes the sandbox. Compilation happens in a process of its own, so
 // that it can be ended when it takes too much.
-func newHost(cache string, n networks, values wasm.Values, secrets wasm.SecretFunc, log *slog.Logger) (*wasm.Host, error) {
-	o := wasm.Options{CacheDir: cache, Log: log, Values: values, Secret: secrets, Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext}
-	if self, err := os.Executable(); err == nil && cache != "" {
+func newHost(o wasm.Options, n networks) (*wasm.Host, error) {
+	o.Dial, o.DialPrivate = n.public.DialContext, n.trusted.DialContext
+	if self, err := os.Executable(); err == nil && o.CacheDir != "" {
 		o.Worker = []string{self, compileCommand}
 	}
 	return wasm.New(o)
@@ -225,7 +225,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	if err := vault.Load(ctx); err != nil {
 		return nil, err
 	}
-	if a.host, err = newHost(filepath.Join(f.data, "wasm-cache"), nets, &values{kept: db}, vault.Value, log); err != nil { //nolint:contextcheck // it waits for nothing
+	if a.host, err = newHost(wasm.Options{CacheDir: filepath.Join(f.data, "wasm-cache"), Log: log, Values: &values{kept: db}, Secret: vault.Value}, nets); err != nil { //nolint:contextcheck // it waits for nothing
 		return nil, err
 	}
 	known := newCollectors(collect.Builtin(nets.trusted.DialContext), a.host, db, log)

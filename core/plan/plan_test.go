@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -277,6 +278,33 @@ func TestSeveralSteps(t *testing.T) {
 	}
 	if run.Steps[0].Outcome != core.Pass || run.Steps[1].Outcome != core.Fail || !strings.HasPrefix(run.Summary, "front: ") {
 		t.Errorf("steps: got %+v, summary %q", run.Steps, run.Summary)
+	}
+}
+
+// withModule is a check of the module pg-lag.
+func withModule(with map[string]any) core.Check {
+	c := httpCheck("http://127.0.0.1:1/")
+	c.Collect = []core.Collect{{Use: "wasm:pg-lag", With: with}}
+	return c
+}
+
+// TestModulesGetNoValues shows that a module is handed references, of which
+// the sandbox makes handles.
+// acceptance 37.
+func TestModulesGetNoValues(t *testing.T) {
+	t.Parallel()
+	m := lag(core.Samples{"lag_seconds": 1.0}, core.Pass)
+	var got map[string]any
+	m.collect = func(_ context.Context, config map[string]any) core.Result {
+		got = config
+		return core.Result{Outcome: core.Pass}
+	}
+	p := plan.New(&known{modules: map[string]module{"pg-lag": m}}, plan.Options{Secret: func(string) (string, error) { return "s3cr3t-value", nil }})
+	reference := map[string]any{"secret": "dsn"}
+	c := withModule(map[string]any{"database": reference})
+	runOne(t, p, c, 5*time.Second)
+	if !reflect.DeepEqual(got["database"], any(reference)) {
+		t.Errorf("the module was handed %v, want %v", got["database"], reference)
 	}
 }
 
