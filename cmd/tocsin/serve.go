@@ -225,7 +225,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	if err := vault.Load(ctx); err != nil {
 		return nil, err
 	}
-	if a.host, err = newHost(wasm.Options{CacheDir: filepath.Join(f.data, "wasm-cache"), Log: log, Values: &values{kept: db}, Secret: vault.Value}, nets); err != nil { //nolint:contextcheck // it waits for nothing
+	if a.host, err = newHost(wasm.Options{CacheDir: filepath.Join(f.data, "wasm-cache"), Log: log, Values: db, Secret: vault.Value}, nets); err != nil { //nolint:contextcheck // it waits for nothing
 		return nil, err
 	}
 	known := newCollectors(collect.Builtin(nets.trusted.DialContext), a.host, db, log)
