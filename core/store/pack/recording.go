@@ -79,7 +79,7 @@ func UnpackRecording(body []byte, rec *core.Recording) error {
 		return ErrDamaged
 	}
 	r := flate.NewReader(bytes.NewReader(body[1:]))
-	defer r.Close() //nolint:errcheck // it was only read
+	defer r.Close()
 	return json.NewDecoder(r).Decode(rec)
 }
 

@@ -78,7 +78,7 @@ func benchmarkRecord(b *testing.B, systems int) { //nolint:thelper // a benchmar
 	bare := func(runs []*core.Run) time.Duration {
 		began := time.Now()
 		_, err := conn.CopyFrom(b.Context(), pgx.Identifier{"bare"}, []string{"assignment", "at", "outcome", "latency"}, pgx.CopyFromSlice(len(runs), func(i int) ([]any, error) {
-			return []any{int32(i), runs[i].Ended.UnixNano(), int16(runs[i].Outcome), int64(runs[i].Latency)}, nil //nolint:gosec // small
+			return []any{int32(i), runs[i].Ended.UnixNano(), int16(runs[i].Outcome), int64(runs[i].Latency)}, nil
 		}))
 		if err != nil {
 			b.Fatal(err)

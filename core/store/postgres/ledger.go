@@ -260,8 +260,8 @@ func (m *move) insertRun(d *desk, run *core.Run) error {
 	} else {
 		r.int64(d.newestBad)
 	}
-	r.int32(int32(d.key))       //nolint:gosec // counted from 1
-	r.int16(int16(run.Outcome)) //nolint:gosec // less than 4
+	r.int32(int32(d.key)) //nolint:gosec // counted from 1
+	r.int16(int16(run.Outcome))
 	r.bytes(func(b []byte) []byte { return pack.Run(b, run, words) })
 	if steps == nil {
 		r.null()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -55,7 +56,7 @@ func (m *move) makeRoom(now time.Time) {
 		m.batch.Queue(fmt.Sprintf("CREATE TABLE %s (LIKE runs INCLUDING ALL)", p.table()))
 		m.batch.Queue(fmt.Sprintf("ALTER TABLE runs ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)", p.table(), p.first, p.past))
 		m.queue("insert_run_partition", p.first, p.past, p.began)
-		l.parts = append(l.parts[:len(l.parts):len(l.parts)], p)
+		l.parts = append(slices.Clip(l.parts), p)
 	}
 	if len(l.parts) > len(was) {
 		l.restored = append(l.restored, func() { l.parts = was })

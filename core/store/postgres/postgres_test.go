@@ -45,13 +45,13 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	os.Exit(code) //nolint:forbidigo // the end of the tests
 }
 
 // database is the URL of the database that belongs to dir.
 func database(tb testing.TB, dir string) string {
 	tb.Helper()
-	socket, given := os.LookupEnv(socketVariable)
+	socket, given := os.LookupEnv(socketVariable) //nolint:forbidigo // a test talks to its own child
 	if !given {
 		s, err := server()
 		if err != nil {

@@ -77,6 +77,14 @@ func (s *Store) Extend(ctx context.Context, id int64, token string, until time.T
 
 // Finish implements [store.Queue].
 func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error {
+	var trace any
+	if d.Trace != nil {
+		text, err := json.Marshal(d.Trace)
+		if err != nil {
+			return fmt.Errorf("write the trace of delivery %d: %w", d.ID, err)
+		}
+		trace = string(text)
+	}
 	return s.write(ctx, fmt.Sprintf("finish delivery %d", d.ID), func(t *tx) error {
 		switch d.Status {
 		case core.DeliveryWaiting, core.DeliveryDone, core.DeliverySkipped, core.DeliveryDead:
@@ -90,16 +98,9 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 		}
 		var firing string
 		var goesOn bool
-		var output, trace any
+		var output any
 		if d.Output != nil {
 			output = []byte(d.Output)
-		}
-		if d.Trace != nil {
-			text, err := json.Marshal(d.Trace)
-			if err != nil {
-				return fmt.Errorf("write the trace: %w", err)
-			}
-			trace = string(text)
 		}
 		found := false
 		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), pack.Nanos(d.Next), d.Error, output, pack.Nanos(now), d.Attempts, trace}, func(row scan) error {

@@ -128,7 +128,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	s := &Store{options: options.withDefaults(), closed: make(chan struct{}), turn: make(chan struct{}, 1)}
 	s.counts.of = map[string]int{}
 	if err := s.open(ctx, url); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close()) //nolint:contextcheck // closing must take place although ctx has ended
 	}
 	return s, nil
 }

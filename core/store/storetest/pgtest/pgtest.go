@@ -111,7 +111,7 @@ func (s *Server) Start() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer log.Close()                       //nolint:errcheck // the server holds its own
 	cmd := exec.Command("/bin/sh", args...) //nolint:gosec,noctx // a fixed script; it outlives no test
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
 	as(cmd)
