@@ -40,9 +40,10 @@ func TestRulesWithoutModules(t *testing.T) {
 // shelf is Modules with one function, while it is there.
 type shelf struct{ there bool }
 
-func (s *shelf) Action(string) (action.Action, error) { return nil, nil } //nolint:nilnil // not asked
-func (s *shelf) Actions() []string                    { return nil }
-func (s *shelf) Edition() string                      { return map[bool]string{true: "1", false: "2"}[s.there] }
+func (*shelf) Action(string) (action.Action, error) { return nil, nil } //nolint:nilnil // not asked
+func (*shelf) Actions() []string                    { return nil }
+func (s *shelf) Edition() string                    { return map[bool]string{true: "1", false: "2"}[s.there] }
+
 func (s *shelf) Functions() []lang.Func {
 	if !s.there {
 		return nil

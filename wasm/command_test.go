@@ -26,7 +26,7 @@ func build(t *testing.T, env []string, packages string, command ...string) []byt
 		command[i] = strings.ReplaceAll(command[i], "OUT", out)
 	}
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), env...) //nolint:forbidigo // of the compiler
+	cmd.Env = append(os.Environ(), env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, text)
 	}

@@ -152,7 +152,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.closed = true
 	h.mu.Unlock()
 	h.active.Wait()
-	h.idle.stop()
+	h.idle.stop()             //nolint:contextcheck // closing an instance does not wait
 	h.compiling <- struct{}{} // an abandoned compilation has ended too
 	err := h.runtime.Close(ctx)
 	if h.cache != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,7 +61,7 @@ func (h *Host) instance(ctx context.Context, p *plan, r *run) (*instance, error)
 		return in, nil
 	}
 	if err := in.restore(); err != nil {
-		in.close()
+		in.close() //nolint:contextcheck // closing an instance does not wait
 		return nil, err
 	}
 	return in, nil
@@ -93,7 +94,7 @@ func (h *Host) instantiate(ctx context.Context, p *plan, r *run) (*instance, err
 	setup.end(in)
 	if err != nil {
 		r.adopt(setup)
-		in.close()
+		in.close() //nolint:contextcheck // closing an instance does not wait
 		return nil, err
 	}
 	return in, nil
@@ -117,7 +118,7 @@ func (h *Host) settle(ctx context.Context, p *plan) error {
 	if err != nil {
 		return r.diagnose(err)
 	}
-	defer in.close()
+	defer in.close() //nolint:contextcheck // closing an instance does not wait
 	p.state, err = in.capture()
 	return err
 }
@@ -295,8 +296,8 @@ func (i *idle) take(p *plan) *instance {
 // remove forgets an instance that is idle. The caller holds mu.
 func (i *idle) remove(in *instance) {
 	waiting := i.byPlan[in.plan]
-	for k := len(waiting) - 1; k >= 0; k-- {
-		if waiting[k] == in {
+	for k, w := range slices.Backward(waiting) {
+		if w == in {
 			waiting = append(waiting[:k], waiting[k+1:]...)
 			break
 		}
@@ -325,7 +326,7 @@ func (i *idle) put(in *instance) {
 		i.byPlan[in.plan] = append(i.byPlan[in.plan], in)
 		i.weight += in.weight()
 		for e := i.all.Back(); e != nil; e = i.all.Back() {
-			old := e.Value.(*instance)
+			old := e.Value.(*instance) //nolint:errcheck // nothing else is in the list
 			if i.weight <= i.most && in.since.Sub(old.since) < idleTime {
 				break
 			}
@@ -349,7 +350,7 @@ func (i *idle) end(p *plan) {
 	}
 	i.mu.Unlock()
 	for _, in := range gone {
-		in.close()
+		in.close() //nolint:contextcheck // closing an instance does not wait
 	}
 	if p.state != nil {
 		p.state.image.close()
@@ -362,12 +363,12 @@ func (i *idle) stop() {
 	i.stopped = true
 	var gone []*instance
 	for e := i.all.Front(); e != nil; e = i.all.Front() {
-		in := e.Value.(*instance)
+		in := e.Value.(*instance) //nolint:errcheck // nothing else is in the list
 		i.remove(in)
 		gone = append(gone, in)
 	}
 	i.mu.Unlock()
 	for _, in := range gone {
-		in.close()
+		in.close() //nolint:contextcheck // closing an instance does not wait
 	}
 }

@@ -185,6 +185,8 @@ func (m *mapping) dirty() int64 {
 func (m *mapping) close() { _ = unix.Munmap(m.bytes) } // it cannot fail for what Mmap returned
 
 // pagemap is the open file that tells about pages, -1 when there is none.
+//
+//nolint:gochecknoglobals // one for the process, as the file is
 var pagemap = sync.OnceValue(func() int {
 	fd, err := unix.Open("/proc/self/pagemap", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -196,6 +198,8 @@ var pagemap = sync.OnceValue(func() int {
 // pagemapTells tries whether the kernel tells the truth about a page that is
 // read, one that is written, one that is not touched, and one beyond the file.
 // Some sandboxes offer the file and not its content.
+//
+//nolint:gochecknoglobals // what the kernel does is the same for all
 var pagemapTells = sync.OnceValue(func() bool {
 	if pagemap() < 0 || os.Getpagesize() != page {
 		return false

@@ -288,9 +288,9 @@ func (h *Host) execute(ctx context.Context, p *plan, r *run, do invoke) (code ui
 	code, err = in.run(r.in(ctx), do)
 	r.end(in)
 	if err != nil || p.state == nil || in.restore() != nil {
-		in.close()
+		in.close() //nolint:contextcheck // closing an instance does not wait
 		return code, err
 	}
-	h.idle.put(in)
+	h.idle.put(in) //nolint:contextcheck // closing an instance does not wait
 	return code, nil
 }

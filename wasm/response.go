@@ -102,6 +102,7 @@ func sample(t core.SampleType, raw json.RawMessage) (any, error) {
 	case core.AnySample:
 		v, err := into[any](raw)
 		return tidy(v), err
+	case core.ListSample: // of functions only, see [result]
 	}
 	return nil, fmt.Errorf("unknown type %s", t)
 }

@@ -61,9 +61,11 @@ type usage struct {
 }
 
 // usage finds out who uses the module called name, if its release were r.
-func (now *modulesNow) usage(r core.Release) usage {
+//
+//nolint:gocognit // three loops over what can name a module, side by side
+func (now *modulesNow) usage(r core.Release) *usage {
 	modules := now.modules[r.Name]
-	u := usage{systems: map[string]bool{}, pinned: map[string][]string{}, runs: map[string]string{}, on: map[string]int{}}
+	u := &usage{systems: map[string]bool{}, pinned: map[string][]string{}, runs: map[string]string{}, on: map[string]int{}}
 	pin := func(use core.ModuleUse, what string) {
 		if use.Pin == "" {
 			return
@@ -133,7 +135,7 @@ func (u *usage) count(r core.Release, assignment string, steps map[int]core.Modu
 }
 
 // moved counts the assignments that run another version in u than before.
-func (u usage) moved(before usage) int {
+func (u *usage) moved(before *usage) int {
 	moved := map[string]bool{}
 	for step, version := range u.runs {
 		if before.runs[step] != version {
@@ -145,7 +147,7 @@ func (u usage) moved(before usage) int {
 }
 
 // used lists everything that uses the module.
-func (u usage) used() []string {
+func (u *usage) used() []string {
 	out := make([]string, 0, len(u.checks)+len(u.rules))
 	for _, c := range u.checks {
 		out = append(out, "check "+c)
@@ -213,7 +215,7 @@ func aliases(r core.Release, version string) []string {
 
 // keeps says why a version cannot be deleted, one sentence each. The last
 // version of a name can be when nothing uses it.
-func keeps(r core.Release, u usage, version string, versions int) []string {
+func keeps(r core.Release, u *usage, version string, versions int) []string {
 	var out []string
 	if versions > 1 {
 		out = r.Keeps(version)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -25,7 +26,7 @@ func (s *server) releases(api huma.API, failed *huma.Schema) {
 	add(s, api, failed, operation{route: "PUT " + base + "/canary", id: "start-canary", summary: "Try a version on a share of the assignments, or change the share", errors: []int{404, 409}}, s.startCanary)
 	add(s, api, failed, operation{route: "POST " + base + "/canary/promote", id: "promote-canary", summary: "Use the version of the canary everywhere", errors: []int{404, 409}},
 		func(ctx context.Context, in *byName) (*body[wire.ReleaseEffect], error) {
-			return s.release(ctx, in.Name, "promote canary", func(now *modulesNow, r core.Release, e core.ReleaseEdit) (core.Release, error) {
+			return s.release(ctx, in.Name, "promote canary", func(_ *modulesNow, r core.Release, e core.ReleaseEdit) (core.Release, error) {
 				return conflict(r.Promote(e))
 			})
 		})
@@ -224,7 +225,7 @@ func (now *modulesNow) pinning(r core.Release, pin string) []string {
 		}
 	}
 	for _, rule := range now.view.rules {
-		for _, step := range append(rule.Do[:len(rule.Do):len(rule.Do)], rule.Recover...) {
+		for _, step := range append(slices.Clip(rule.Do), rule.Recover...) {
 			if uses(step.Action) {
 				out = append(out, "rule "+rule.ID)
 				break

@@ -532,7 +532,7 @@ func (c *collectors) trials(name string) (canary, stable core.Trial) {
 }
 
 // kept is moduleStore under a name that its methods do not have.
-type kept interface{ moduleStore }
+type kept = moduleStore
 
 // shelf is the stored modules, and tells of changes.
 type shelf struct {

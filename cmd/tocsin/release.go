@@ -33,11 +33,12 @@ func releaseCommands(s streams) []*cobra.Command {
 
 // moduleURL is the address of a module in the API.
 func moduleURL(name string, more ...string) string {
-	path := "/api/v1/modules/" + url.PathEscape(name)
+	var path strings.Builder
+	path.WriteString("/api/v1/modules/" + url.PathEscape(name))
 	for _, part := range more {
-		path += "/" + url.PathEscape(part)
+		path.WriteString("/" + url.PathEscape(part))
 	}
-	return path
+	return path.String()
 }
 
 // send sends v as JSON and decodes the answer.
@@ -309,13 +310,14 @@ func printModule(out io.Writer, item wire.ModuleItem) error {
 		fmt.Fprintf(out, "canary %s %s\n", c.Version, printable(state))
 	}
 	for _, change := range item.Changes[:min(len(item.Changes), 5)] {
-		text := fmt.Sprintf("%s %s %s", change.At.Format("2006-01-02 15:04:05"), change.By, change.Action)
+		var text strings.Builder
+		text.WriteString(fmt.Sprintf("%s %s %s", change.At.Format("2006-01-02 15:04:05"), change.By, change.Action))
 		for _, part := range []struct{ word, value string }{{"from", change.From}, {"to", change.To}, {"", change.Note}} {
 			if part.value != "" {
-				text += " " + strings.TrimSpace(part.word+" "+part.value)
+				text.WriteString(" " + strings.TrimSpace(part.word+" "+part.value))
 			}
 		}
-		fmt.Fprintln(out, printable(text))
+		fmt.Fprintln(out, printable(text.String()))
 	}
 	return nil
 }

@@ -179,7 +179,7 @@ func (v Var) typ() reflect.Type {
 		return timeType
 	case core.MapSample:
 		return reflect.TypeFor[map[string]string]()
-	case core.AnySample:
+	case core.AnySample, core.ListSample:
 		return anyType
 	}
 	if v.Example == nil {

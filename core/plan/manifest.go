@@ -66,7 +66,7 @@ func CheckManifest(m core.Manifest) core.Problems {
 func schemaProblems(path string, text json.RawMessage) core.Problems {
 	s, err := compileSchema(text)
 	if err != nil {
-		bad, ok := errors.AsType[*badSchema](err)
+		bad, ok := errors.AsType[*schemaProblemError](err)
 		if !ok {
 			return core.Problems{{Path: path, Code: "schema", Message: err.Error()}}
 		}
@@ -78,14 +78,14 @@ func schemaProblems(path string, text json.RawMessage) core.Problems {
 	return s.defaults(s.raw, path)
 }
 
-// badSchema is why a schema does not compile.
-type badSchema struct {
+// schemaProblemError is why a schema does not compile.
+type schemaProblemError struct {
 	at   string // within it: ".properties.depth.type"
 	says string
 }
 
 // Error is the sentence with the place.
-func (e *badSchema) Error() string {
+func (e *schemaProblemError) Error() string {
 	if e.at == "" {
 		return "its schema cannot be used: " + e.says
 	}
@@ -104,17 +104,17 @@ func schemaError(err error) error {
 		var problems core.Problems
 		(&schema{}).flatten(invalid, "", nil, &problems)
 		if len(problems) > 0 {
-			return &badSchema{at: problems[0].Path, says: problems[0].Message}
+			return &schemaProblemError{at: problems[0].Path, says: problems[0].Message}
 		}
 	}
 	if bad, ok := errors.AsType[*jsonschema.InvalidRegexError](err); ok {
-		return &badSchema{at: pointer(bad.URL), says: fmt.Sprintf("%q is not a regular expression", clip(bad.Regex))}
+		return &schemaProblemError{at: pointer(bad.URL), says: fmt.Sprintf("%q is not a regular expression", clip(bad.Regex))}
 	}
 	if bad, ok := errors.AsType[*jsonschema.LoadURLError](err); ok {
-		return &badSchema{says: fmt.Sprintf("a schema must not refer to %s", clip(bad.URL))}
+		return &schemaProblemError{says: fmt.Sprintf("a schema must not refer to %s", clip(bad.URL))}
 	}
 	text := strings.ReplaceAll(firstLine(err.Error()), schemaName, "")
-	return &badSchema{says: text}
+	return &schemaProblemError{says: text}
 }
 
 // deepest is the cause that says most about a place: that of a type, which is

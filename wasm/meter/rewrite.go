@@ -212,7 +212,7 @@ func (w *rewriter) exports(bodies map[byte][]byte) {
 	}
 	for i, g := range w.Module.globals {
 		if g.mutable != 0 {
-			b = uleb(append(text(b, variable(i)), byte(Global)), uint32(i)) //nolint:gosec // within Limits
+			b = uleb(append(text(b, variable(i)), byte(Global)), uint32(i))
 		}
 	}
 	b = uleb(append(text(b, depth), byte(Global)), w.fuel+1)

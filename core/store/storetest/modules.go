@@ -175,8 +175,8 @@ func (s suite) testReleases(t *testing.T) {
 
 	e := core.ReleaseEdit{By: "ann", At: minute(9)}
 	stale := r
-	r = release(t, b, activate("1"))
-	r = release(t, b, activate("2"))
+	release(t, b, activate("1"))
+	release(t, b, activate("2"))
 	r = release(t, b, func(r core.Release) core.Release {
 		r, err := r.Point("next", "3", e)
 		must(t, "alias", err)
@@ -261,7 +261,8 @@ func (s suite) testReleasesParallel(t *testing.T) {
 	}
 }
 
-func text(s string) *string { return &s }
+//go:fix inline
+func text(s string) *string { return new(s) }
 
 func (s suite) testValues(t *testing.T) {
 	b, dir := s.freshIn(t)
@@ -273,16 +274,16 @@ func (s suite) testValues(t *testing.T) {
 		used       int64
 		ok         bool
 	}{
-		{"lag", "a", text("1234"), 5, true},
-		{"lag", "bb", text("\x00é"), 10, true}, // bytes count, not letters
-		{"lag", "a", text("12345678"), 14, true},
-		{"lag", "c", text("123456"), 14, false}, // 21 would be too much
-		{"lag", "c", text("12345"), 20, true},
-		{"lag", "a", text("123456789"), 20, false}, // what is there stays
+		{"lag", "a", new("1234"), 5, true},
+		{"lag", "bb", new("\x00é"), 10, true}, // bytes count, not letters
+		{"lag", "a", new("12345678"), 14, true},
+		{"lag", "c", new("123456"), 14, false}, // 21 would be too much
+		{"lag", "c", new("12345"), 20, true},
+		{"lag", "a", new("123456789"), 20, false}, // what is there stays
 		{"lag", "none", nil, 20, true},
 		{"lag", "c", nil, 14, true},
-		{"lag/web:http", "a", text("own"), 4, true},
-		{"lead", "a", text(""), 1, true},
+		{"lag/web:http", "a", new("own"), 4, true},
+		{"lead", "a", new(""), 1, true},
 	} {
 		used, ok, err := b.SetValue(t.Context(), step.scope, step.key, step.value, most)
 		if err != nil || ok != step.ok || used != step.used {
@@ -295,8 +296,12 @@ func (s suite) testValues(t *testing.T) {
 		scope, key, value string
 		found             bool
 	}{
-		{"lag", "a", "12345678", true}, {"lag", "bb", "\x00é", true}, {"lag", "c", "", false},
-		{"lag/web:http", "a", "own", true}, {"lag/web:tcp", "a", "", false}, {"lead", "a", "", true},
+		{"lag", "a", "12345678", true},
+		{"lag", "bb", "\x00é", true},
+		{"lag", "c", "", false},
+		{"lag/web:http", "a", "own", true},
+		{"lag/web:tcp", "a", "", false},
+		{"lead", "a", "", true},
 	} {
 		value, found, err := b.Value(t.Context(), want.scope, want.key)
 		if err != nil || value != want.value || found != want.found {
@@ -315,7 +320,7 @@ func (s suite) testValuesGo(t *testing.T) {
 	upload(t, b, module("1", "aa", 1))
 	upload(t, b, module("2", "bb", 2))
 	for _, scope := range []string{"lag", "lag/web:http", "lag/web:tcp", "lag/db:http", "lead/web:http"} {
-		_, ok, err := b.SetValue(t.Context(), scope, "k", text("v"), 100)
+		_, ok, err := b.SetValue(t.Context(), scope, "k", new("v"), 100)
 		if err != nil || !ok {
 			t.Fatalf("set in %s: %t, %v", scope, ok, err)
 		}
@@ -334,7 +339,7 @@ func (s suite) testValuesGo(t *testing.T) {
 	}
 	configure(t, b, core.Change{DeleteAssignments: []string{"web:tcp"}}, minute(1))
 	left("deleting an assignment", "lag", "lag/web:http", "lag/db:http", "lead/web:http")
-	_, _, err := b.SetValue(t.Context(), "lag/web:tcp", "k", text("late"), 100)
+	_, _, err := b.SetValue(t.Context(), "lag/web:tcp", "k", new("late"), 100)
 	wantError(t, "a run that ends after its assignment", err, store.ErrNotFound)
 	configure(t, b, core.Change{DeleteSystems: []string{"web"}}, minute(2))
 	left("deleting a system", "lag", "lag/db:http")
@@ -352,7 +357,7 @@ func (s suite) testValuesParallel(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			_, ok, err := b.SetValue(t.Context(), "lag", fmt.Sprintf("%02d", i), text("12345678"), most)
+			_, ok, err := b.SetValue(t.Context(), "lag", fmt.Sprintf("%02d", i), new("12345678"), most)
 			if err != nil {
 				t.Errorf("set: %v", err)
 			}
@@ -422,7 +427,7 @@ func (s suite) testRecordingBounds(t *testing.T) {
 	must(t, "record", b.Record(t.Context(), []*core.Run{other}))
 	var runs []*core.Run
 	for i := range 500 {
-		runs = append(runs, recordedRun("web:http", minute(i), core.Fail, uint64(i))) //nolint:gosec // not negative
+		runs = append(runs, recordedRun("web:http", minute(i), core.Fail, uint64(i)))
 	}
 	must(t, "record", b.Record(t.Context(), runs[:250]))
 	must(t, "record", b.Record(t.Context(), runs[250:]))
