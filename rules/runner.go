@@ -257,7 +257,7 @@ func (r *Runner) read(ctx context.Context) (Catalog, []Saved, int64, error) {
 			err = into(o.Body, &c.Silences)
 		case store.Rules:
 			s := Saved{At: o.Updated}
-			err = json.Unmarshal(o.Body, &s.Rule)
+			err = json.Unmarshal(o.Body, &s.Rule) //nolint:musttag // the fields without a tag are keys of YAML and are not written
 			if err == nil {
 				saved = append(saved, s)
 			}

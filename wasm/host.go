@@ -266,7 +266,7 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 		release()
 		return nil, fmt.Errorf("load module %s: it failed to initialise: %w", m.Name, err)
 	}
-	out := &Module{host: h, plan: its, facts: m, limits: limits, rights: allowed, client: h.public, release: func() {
+	out := &Module{host: h, plan: its, facts: m, limits: limits, rights: allowed, client: h.public, release: func() { //nolint:contextcheck // closing an instance does not wait
 		h.idle.end(its)
 		release()
 	}}

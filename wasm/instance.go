@@ -350,7 +350,7 @@ func (i *idle) end(p *plan) {
 	}
 	i.mu.Unlock()
 	for _, in := range gone {
-		in.close() //nolint:contextcheck // closing an instance does not wait
+		in.close()
 	}
 	if p.state != nil {
 		p.state.image.close()
@@ -369,6 +369,6 @@ func (i *idle) stop() {
 	}
 	i.mu.Unlock()
 	for _, in := range gone {
-		in.close() //nolint:contextcheck // closing an instance does not wait
+		in.close()
 	}
 }

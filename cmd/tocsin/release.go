@@ -311,7 +311,7 @@ func printModule(out io.Writer, item wire.ModuleItem) error {
 	}
 	for _, change := range item.Changes[:min(len(item.Changes), 5)] {
 		var text strings.Builder
-		text.WriteString(fmt.Sprintf("%s %s %s", change.At.Format("2006-01-02 15:04:05"), change.By, change.Action))
+		fmt.Fprintf(&text, "%s %s %s", change.At.Format("2006-01-02 15:04:05"), change.By, change.Action)
 		for _, part := range []struct{ word, value string }{{"from", change.From}, {"to", change.To}, {"", change.Note}} {
 			if part.value != "" {
 				text.WriteString(" " + strings.TrimSpace(part.word+" "+part.value))

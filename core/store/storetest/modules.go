@@ -262,7 +262,6 @@ func (s suite) testReleasesParallel(t *testing.T) {
 }
 
 //go:fix inline
-func text(s string) *string { return new(s) }
 
 func (s suite) testValues(t *testing.T) {
 	b, dir := s.freshIn(t)
