@@ -76,8 +76,6 @@ func (s *Store) Extend(ctx context.Context, id int64, token string, until time.T
 }
 
 // Finish implements [store.Queue].
-//
-//nolint:gocognit // the branches are the ends that a step can have
 func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error {
 	var trace any
 	if d.Trace != nil {
