@@ -32,7 +32,6 @@ const patience = 6
 
 // program is a file, compiled. Modules that differ in their grant share it.
 type program struct {
-	kind      *kind
 	file      *meter.Module
 	compiled  wazero.CompiledModule
 	command   bool     // see [isCommand]
@@ -65,7 +64,7 @@ func admit(k *kind, file []byte) (*meter.Module, []byte, error) {
 
 // reactor is the kind of the modules and commands that package abi describes.
 func reactor() *kind {
-	return &kind{name: "module", imports: []string{abi.HostModule, wasiModule}, check: checkModule, prepare: initialize}
+	return &kind{name: "module", imports: []string{abi.HostModule, wasiModule}, check: checkModule}
 }
 
 func checkModule(m *meter.Module) error {
@@ -95,12 +94,12 @@ func (h *Host) compile(ctx context.Context, k *kind, file []byte) (*program, err
 			return nil, err
 		}
 	}
-	return h.compileHere(ctx, k, parsed, rewritten)
+	return h.compileHere(ctx, parsed, rewritten)
 }
 
 // compileHere compiles in this process. The compiler cannot be interrupted:
 // past its time it finishes for nobody, and nothing else compiles until then.
-func (h *Host) compileHere(ctx context.Context, k *kind, parsed *meter.Module, rewritten []byte) (*program, error) {
+func (h *Host) compileHere(ctx context.Context, parsed *meter.Module, rewritten []byte) (*program, error) {
 	var compiled wazero.CompiledModule
 	var err error
 	var settled atomic.Bool // by whoever comes first: the compiler or the clock
@@ -126,7 +125,7 @@ func (h *Host) compileHere(ctx context.Context, k *kind, parsed *meter.Module, r
 	if err != nil {
 		return nil, err
 	}
-	return &program{kind: k, file: parsed, compiled: compiled, command: isCommand(parsed), variables: parsed.Variables()}, nil
+	return &program{file: parsed, compiled: compiled, command: isCommand(parsed), variables: parsed.Variables()}, nil
 }
 
 func (h *Host) tooLong() error {

@@ -38,22 +38,61 @@ func (f function) typ() meter.FuncType { return meter.FuncType{Params: f.params,
 
 // functions is everything that the host offers.
 func functions() []function {
-	return append([]function{
+	out := []function{
 		{abi.HostModule, "input_length", nil, []api.ValueType{i32}, inputLength},
 		{abi.HostModule, "input_read", []api.ValueType{i32, i32}, []api.ValueType{i32}, inputRead},
 		{abi.HostModule, "output_write", []api.ValueType{i32, i32}, nil, outputWrite},
 		{abi.HostModule, "log", []api.ValueType{i32, i32, i32}, nil, logLine},
-		document("http", fuelHTTP, (*run).http),
-		document("tcp", fuelStep, (*run).tcp),
-		document("tls_info", fuelLookup, (*run).tlsInfo),
-		document("dns", fuelLookup, (*run).dns),
-		document("kv_get", fuelLookup, (*run).kvGet),
-		document("kv_set", fuelLookup, (*run).kvSet),
-		document("secret", fuelStep, (*run).secret),
-		document("reveal", fuelStep, (*run).revealed),
-		{abi.HostModule, "now", nil, []api.ValueType{i64}, now},
-		{abi.HostModule, "random", []api.ValueType{i32, i32}, nil, random},
-	}, wasiFunctions()...)
+	}
+	for _, q := range inquiries() {
+		out = append(out, q.function())
+	}
+	out = append(
+		out, function{abi.HostModule, "now", nil, []api.ValueType{i64}, now}, function{abi.HostModule, "random", []api.ValueType{i32, i32}, nil, random},
+	)
+	return append(out, wasiFunctions()...)
+}
+
+// inquiry is a call to the host that takes a JSON document and answers with
+// one. It costs fuel besides what a call costs.
+type inquiry struct {
+	name   string
+	fuel   int64
+	answer func(r *run, ctx context.Context, q []byte) any
+}
+
+func inquiries() []inquiry {
+	return []inquiry{
+		{"http", fuelHTTP, (*run).http},
+		{"tcp", fuelStep, (*run).tcp},
+		{"tls_info", fuelLookup, (*run).tlsInfo},
+		{"dns", fuelLookup, (*run).dns},
+		{"kv_get", fuelLookup, (*run).kvGet},
+		{"kv_set", fuelLookup, (*run).kvSet},
+		{"secret", fuelStep, (*run).secret},
+		{"reveal", fuelStep, (*run).revealed},
+	}
+}
+
+// ask carries out a call with the document q.
+func (i inquiry) ask(ctx context.Context, r *run, q []byte) []byte {
+	r.enter(ctx, uint32(min(len(q), math.MaxUint32))) //nolint:gosec // it fits
+	if len(q) > maxRequest {
+		halt("limit_request", "its %s request has %d bytes, the limit is %s", i.name, len(q), size(maxRequest))
+	}
+	r.extra += i.fuel
+	answer := r.answered(i.name, q, func() []byte { return encode(i.answer(r, ctx, q)) })
+	r.extra += int64(len(answer)) / bytesPerFuel
+	r.checkTime(ctx)
+	return answer
+}
+
+// function is the call as modules import it: the answer is their next input.
+func (i inquiry) function() function {
+	return function{abi.HostModule, i.name, []api.ValueType{i32, i32}, []api.ValueType{i32}, func(ctx context.Context, r *run, m api.Module, stack []uint64) {
+		r.input = i.ask(ctx, r, view(m, i.name, arg(stack, 0), arg(stack, 1)))
+		stack[0] = uint64(len(r.input))
+	}}
 }
 
 // arg is a parameter of type i32.
@@ -87,24 +126,6 @@ func logLine(ctx context.Context, r *run, m api.Module, stack []uint64) {
 	if !r.logFull {
 		r.say(levels[min(level, 3)], string(b[:min(len(b), 4*maxLogLine)]))
 	}
-}
-
-// document is a function that takes a JSON document and answers with one. It
-// costs fuel besides what a call costs.
-func document(name string, fuel int64, answer func(r *run, ctx context.Context, q []byte) any) function {
-	return function{abi.HostModule, name, []api.ValueType{i32, i32}, []api.ValueType{i32}, func(ctx context.Context, r *run, m api.Module, stack []uint64) {
-		ptr, n := arg(stack, 0), arg(stack, 1)
-		q := view(m, name, ptr, n)
-		r.enter(ctx, n)
-		if n > maxRequest {
-			halt("limit_request", "its %s request has %d bytes, the limit is %s", name, n, size(maxRequest))
-		}
-		r.extra += fuel
-		r.input = r.answered(name, q, func() []byte { return encode(answer(r, ctx, q)) })
-		r.extra += int64(len(r.input)) / bytesPerFuel
-		r.checkTime(ctx)
-		stack[0] = uint64(len(r.input))
-	}}
 }
 
 // encode writes an answer.

@@ -219,7 +219,7 @@ func (h *Host) describe(ctx context.Context, p *program) ([]byte, error) {
 			return nil, err
 		}
 	}
-	err := h.call(ctx, &plan{program: p, memory: limits.Memory}, r, export(abi.Describe))
+	err := h.call(ctx, &plan{program: p, guest: compiled{}, memory: limits.Memory}, r, export(abi.Describe))
 	if p.command && (err != nil || !json.Valid(r.output)) {
 		return nil, noManifest(r.output, err)
 	}
@@ -261,7 +261,7 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 		release()
 		return nil, fmt.Errorf("load module %s: it begins with %d bytes of memory, granted are %d", m.Name, need, limits.Memory)
 	}
-	its := &plan{program: p, memory: limits.Memory}
+	its := &plan{program: p, guest: compiled{}, memory: limits.Memory}
 	if err := h.settle(ctx, its); err != nil {
 		release()
 		return nil, fmt.Errorf("load module %s: it failed to initialise: %w", m.Name, err)

@@ -21,6 +21,7 @@ import (
 // that it may have, and the state that they go back to.
 type plan struct {
 	program *program
+	guest   guest
 	memory  int64  // the limit, bytes
 	state   *state // nil: each run has a new instance
 	ended   bool   // guarded by idle.mu
@@ -89,7 +90,7 @@ func (h *Host) instantiate(ctx context.Context, p *plan, r *run) (*instance, err
 		if p.state != nil {
 			return nil
 		}
-		return p.program.kind.prepare(ctx, in.module)
+		return p.guest.prepare(ctx, in.module)
 	}()
 	setup.end(in)
 	if err != nil {

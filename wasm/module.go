@@ -164,7 +164,7 @@ func (m *Module) invoke(ctx context.Context, r *run, name string, seed uint64, q
 			return err
 		}
 	}
-	return m.host.call(ctx, m.plan, r, export(name))
+	return m.host.call(ctx, m.plan, r, m.plan.guest.entry(name))
 }
 
 // configuration writes config for a guest, with handles in the place of
