@@ -81,6 +81,9 @@ func (h *Host) compile(ctx context.Context, k *kind, file []byte) (*program, err
 	if err != nil {
 		return nil, err
 	}
+	if h.isolation == Bare {
+		rewritten = file
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience*h.o.CompileTime, h.tooLong())
 	defer cancel()
 	select {

@@ -77,6 +77,7 @@ func (o Options) withDefaults() Options {
 // Host runs modules. It is safe for concurrent use.
 type Host struct {
 	o         Options
+	isolation Isolation
 	runtime   wazero.Runtime
 	cache     wazero.CompilationCache // nil when nothing is kept
 	cacheDir  string
@@ -104,10 +105,12 @@ func runtimeConfig() wazero.RuntimeConfig {
 }
 
 // New makes a Host. The caller closes it.
-func New(o Options) (*Host, error) {
+func New(o Options) (*Host, error) { return newHost(o, Restored) }
+
+func newHost(o Options, isolation Isolation) (*Host, error) {
 	o = o.withDefaults()
 	h := &Host{
-		o: o, cacheDir: o.CacheDir, public: newClient(o.Dial), private: newClient(o.DialPrivate), nowhere: newClient(nil),
+		o: o, isolation: isolation, cacheDir: o.CacheDir, public: newClient(o.Dial), private: newClient(o.DialPrivate), nowhere: newClient(nil),
 		programs: map[string]*program{}, idle: newIdle(o.MaxIdle), turns: newTurns(),
 		instances: make(chan struct{}, o.MaxInstances), memory: semaphore.NewWeighted(o.MaxMemory), compiling: make(chan struct{}, 1),
 	}

@@ -86,7 +86,9 @@ func (h *Host) instantiate(ctx context.Context, p *plan, r *run) (*instance, err
 			return err
 		}
 		in.module = &module{m, map[string]api.Function{}}
-		in.reach()
+		if h.isolation != Bare {
+			in.reach()
+		}
 		if p.state != nil {
 			return nil
 		}
@@ -104,7 +106,7 @@ func (h *Host) instantiate(ctx context.Context, p *plan, r *run) (*instance, err
 // settle runs the initialisation of p once and keeps the state after it, so
 // that runs begin there. The error is a *stop.
 func (h *Host) settle(ctx context.Context, p *plan) error {
-	if p.program.command || p.program.file.Irreversible {
+	if p.program.command || p.program.file.Irreversible || h.isolation != Restored {
 		return nil // a command has ended when it has run; the others change what cannot be restored
 	}
 	ctx, cancel := context.WithTimeout(ctx, describeTime)

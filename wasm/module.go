@@ -282,15 +282,26 @@ func (h *Host) execute(ctx context.Context, p *plan, r *run, do invoke) (code ui
 		return 0, err
 	}
 	in.memory.begin(uint64(r.limits.Memory)) //nolint:gosec // a limit is not negative
-	r.granted = min(r.limits.Fuel, sliceFuel)
-	in.fuel.Set(uint64(r.granted)) //nolint:gosec // not negative
+	if in.fuel != nil {
+		r.granted = min(r.limits.Fuel, sliceFuel)
+		in.fuel.Set(uint64(r.granted)) //nolint:gosec // not negative
+	}
 	r.begins(do.name)
 	code, err = in.run(r.in(ctx), do)
 	r.end(in)
-	if err != nil || p.state == nil || in.restore() != nil {
+	if err != nil || !h.again(in) {
 		in.close() //nolint:contextcheck // closing an instance does not wait
 		return code, err
 	}
 	h.idle.put(in) //nolint:contextcheck // closing an instance does not wait
 	return code, nil
+}
+
+// again makes an instance ready for its next run and reports whether it may
+// have one.
+func (h *Host) again(in *instance) bool {
+	if in.plan.state == nil {
+		return h.isolation == Bare && !in.plan.program.command
+	}
+	return in.restore() == nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,11 +34,27 @@ type figure struct {
 // bencher is what a bench needs.
 type bencher struct {
 	ctx     context.Context //nolint:containedctx // it lives as long as the call that made it
+	name    string
 	dir     string
 	seconds int
 	sizes   []int
-	report  func(figure)
-	log     io.Writer
+	made    measured
+}
+
+// measured is what benches found.
+type measured struct {
+	Figures []figure `json:"figures"`
+	LeftOut []string `json:"left_out"` // with the reason
+}
+
+func (b *bencher) report(f figure) {
+	f.Bench = cmp.Or(f.Bench, b.name)
+	b.made.Figures = append(b.made.Figures, f)
+}
+
+// leaveOut notes what was not measured, and why.
+func (b *bencher) leaveOut(what, why string) {
+	b.made.LeftOut = append(b.made.LeftOut, b.name+": "+what+": "+why)
 }
 
 // benches lists every bench by name, with what it does.
@@ -56,6 +73,7 @@ func benches() map[string]struct {
 		"record":             {"runs a second that the ledger stores with health moved, without a network", []int{1_000, 10_000, 100_000}, benchRecord},
 		"schedule/100k":      {"lateness of the scheduler itself, and what an assignment costs in it", []int{1_000, 10_000, 100_000}, benchSchedule},
 		"rules/eval":         {"what one change costs a rule that looks at it", []int{1, 10, 100}, benchRules},
+		"wasm":               {"what a run of a module costs, with size bytes of padding in its configuration; against runs without isolation, and processes", []int{100, 1_000, 10_000}, benchWasm},
 		"rules/index":        {"what one change costs when few of many rules look at it", []int{10, 100, 1_000, 10_000}, benchIndex},
 	}
 }
@@ -85,7 +103,7 @@ measured in one run. Names: ` + strings.Join(names, ", ") + ".",
 				return err
 			}
 			defer stop()
-			var figures []figure
+			all := measured{LeftOut: []string{}}
 			for _, name := range args {
 				b, ok := benches()[name]
 				if !ok {
@@ -95,13 +113,14 @@ measured in one run. Names: ` + strings.Join(names, ", ") + ".",
 					b.sizes = sizes
 				}
 				fmt.Fprintf(s.err, "%s: %s\n", name, b.about)
-				got, err := measure(cmd.Context(), name, b.run, seconds, b.sizes, s.err)
+				got, err := measure(cmd.Context(), name, b.run, seconds, b.sizes)
 				if err != nil {
 					return fmt.Errorf("bench %s: %w", name, err)
 				}
-				figures = append(figures, got...)
+				all.Figures = append(all.Figures, got.Figures...)
+				all.LeftOut = append(all.LeftOut, got.LeftOut...)
 			}
-			return printFigures(s.out, figures, output)
+			return all.print(s.out, output)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
@@ -146,26 +165,23 @@ func profile(path string) (func(), error) {
 }
 
 // measure runs one bench in a directory of its own.
-func measure(ctx context.Context, name string, run func(*bencher) error, seconds int, sizes []int, log io.Writer) ([]figure, error) {
+func measure(ctx context.Context, name string, run func(*bencher) error, seconds int, sizes []int) (measured, error) {
 	dir, err := os.MkdirTemp("", "tocsin-bench-")
 	if err != nil {
-		return nil, err
+		return measured{}, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a directory for temporary files
-	var figures []figure
-	b := &bencher{ctx: ctx, dir: dir, seconds: seconds, sizes: sizes, log: log, report: func(f figure) {
-		f.Bench = name
-		figures = append(figures, f)
-	}}
+	b := &bencher{ctx: ctx, name: name, dir: dir, seconds: seconds, sizes: sizes}
 	err = run(b)
-	return figures, err
+	return b.made, err
 }
 
-func printFigures(out io.Writer, figures []figure, output string) error {
+func (m measured) print(out io.Writer, output string) error {
+	figures := m.Figures
 	if output == "json" {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"version": build(), "figures": figures, "growth": growth(figures)})
+		return enc.Encode(map[string]any{"version": build(), "figures": figures, "growth": growth(figures), "left_out": m.LeftOut})
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "BENCH\tSIZE\tWHAT\tVALUE\tUNIT\tBASELINE\tRATIO\tGOAL")
@@ -176,7 +192,16 @@ func printFigures(out io.Writer, figures []figure, output string) error {
 	for _, g := range growth(figures) {
 		fmt.Fprintf(table, "%s\t%s\t%s grows as size^%.2f\t\t\t\t\t\n", g.Bench, "", g.What, g.Exponent)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if err := printRates(out, figures); err != nil {
+		return err
+	}
+	for _, text := range m.LeftOut {
+		fmt.Fprintln(out, "left out: "+text)
+	}
+	return nil
 }
 
 func number(v float64) string {
