@@ -24,9 +24,9 @@ func mixed() []core.Rule {
 	}
 }
 
-// story feeds random changes of five systems, with a restart now and then when
-// asked for, and returns the ids of all firings with their times.
-func story(t *testing.T, seed uint64, restarts bool) []string {
+// story feeds random changes of five systems, with a restart now and then, and
+// with explanations of everything in between, when asked for, and returns the ids of all firings with their times.
+func story(t *testing.T, seed uint64, restarts, asked bool) []string {
 	t.Helper()
 	r, coin := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 	c := compiler(t)
@@ -76,6 +76,11 @@ func story(t *testing.T, seed uint64, restarts bool) []string {
 		health[s] = tr
 		take(m, m.Feed(tr, now))
 		take(m, m.Feed(tr, now)) // delivered twice
+		for _, rule := range saved {
+			if x, ok := m.Explain(rule.Rule.ID, s, tr, now); asked && (!ok || len(x.Stages) == 0 || x.Text == "") {
+				t.Fatalf("seed %d: explain %s: %v, %+v", seed, rule.Rule.ID, ok, x)
+			}
+		}
 		if restarts && coin.IntN(3) == 0 {
 			m = boot(seq + 1)
 		}
@@ -85,12 +90,13 @@ func story(t *testing.T, seed uint64, restarts bool) []string {
 }
 
 // acceptance 20 and 24, and the invariant that replaying the Log gives the
-// same firings: whatever the restarts.
+// same firings: whatever the restarts,
+// and whatever is explained meanwhile.
 func TestReplayingTheLogGivesTheSameFirings(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
-		want := story(t, seed, false)
-		got := story(t, seed, true)
+		want := story(t, seed, false, false)
+		got := story(t, seed, true, true)
 		if len(want) < 20 {
 			t.Fatalf("seed %d: only %d firings, the story is too tame", seed, len(want))
 		}

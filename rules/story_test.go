@@ -35,6 +35,7 @@ var day = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 //	rules NAME...          from now on there are the rules of these files
 //	maintenance SYSTEM FROM TO, silence SYSTEM FROM TO
 //	done                   all firings are final
+//	explain SUBJECT RULE   why it does not fire, and when it could
 //
 // Each time, the timers that are due strictly before run first, as in the log.
 func TestStories(t *testing.T) {
@@ -187,6 +188,8 @@ func (s *teller) do(now time.Time, words []string) {
 	case "done":
 		s.active = nil
 		s.tell(s.m.Active(nil, now))
+	case "explain":
+		s.explain(now, subject(words[1]), words[2])
 	case "rules":
 		s.saved = nil
 		for _, name := range words[1:] {
@@ -204,6 +207,39 @@ func (s *teller) do(now time.Time, words []string) {
 		s.tell(s.m.SetCatalog(s.catalog, now))
 	default:
 		s.transition(now, words)
+	}
+}
+
+// explain writes an explanation down: the answer, what it waits for, and the
+// stages, of which the failing part of a condition is shown.
+func (s *teller) explain(now time.Time, of core.Subject, rule string) {
+	change, known := s.health[of]
+	if !known {
+		change = core.Transition{}
+	}
+	x, ok := s.m.Explain(rule, of, change, now)
+	if !ok {
+		s.t.Fatalf("explain %s: it is not in use", rule)
+	}
+	fmt.Fprintf(&s.out, "%s EXPLAIN %s\n", stamp(now), short(x.Text, x.Revision))
+	if x.Need != "" {
+		fmt.Fprintf(&s.out, "           need %s\n", x.Need)
+	}
+	if x.NextAt != nil {
+		fmt.Fprintf(&s.out, "           next %s\n", stamp(*x.NextAt))
+	}
+	for _, r := range x.Stages {
+		mark := "ok"
+		if !r.OK {
+			mark = "NO"
+		}
+		fmt.Fprintf(&s.out, "           %s %s %s\n", mark, r.Stage, r.Text)
+		for _, n := range r.Nodes {
+			if n.Skipped {
+				n.Value = "(skipped)"
+			}
+			fmt.Fprintf(&s.out, "             %s%s = %s\n", strings.Repeat("  ", n.Depth), n.Expr, n.Value)
+		}
 	}
 }
 

@@ -88,6 +88,7 @@ func Routes() map[string]Right {
 		"DELETE /api/v1/rules/{id}":        Editor,
 		"GET /api/v1/rules/{id}/decisions": Viewer,
 		"GET /api/v1/rules/{id}/state":     Viewer,
+		"GET /api/v1/rules/{id}/explain":   Viewer,
 		"GET /api/v1/decisions/{id}":       Viewer,
 
 		"GET /api/v1/firings":                 Viewer,

@@ -48,6 +48,7 @@ func (s *server) rules(api huma.API, failed *huma.Schema) {
 			}
 			return list(s.Rules.States(in.ID)), nil
 		})
+	add(s, api, failed, operation{route: "GET /api/v1/rules/{id}/explain", id: "explain-rule", summary: "Why a rule does, or does not, fire for a subject, and when it could", errors: []int{404}}, s.explain)
 	add(s, api, failed, operation{route: "GET /api/v1/decisions/{id}", id: "decision", summary: "One decision", errors: []int{404}}, s.decision)
 }
 
@@ -150,6 +151,66 @@ func (s *server) decisions(ctx context.Context, in *decisionsInput) (*body[wire.
 		return nil, fmt.Errorf("read decisions: %w", err)
 	}
 	return paged(got, most, func(d core.Decision) int64 { return d.ID }), nil
+}
+
+type explainInput struct {
+	ID     string `path:"id" maxLength:"300"`
+	System string `query:"system" doc:"of a system; with check, of their assignment"`
+	Check  string `query:"check"`
+	Group  string `query:"group" doc:"of a group, instead of a system"`
+	Limit  int    `query:"limit" minimum:"0" maximum:"1000" doc:"how many decisions; default 20"`
+}
+
+// subject is what the query names.
+func (in *explainInput) subject() (core.Subject, error) {
+	wrongWord := func(path, message, fix string) (core.Subject, error) {
+		return core.Subject{}, wrong(core.Problems{{Path: path, Code: "subject", Message: message, Fix: fix}})
+	}
+	switch {
+	case in.System == "" && in.Group == "":
+		return wrongWord("system", "is missing", "name a system, a system and a check, or a group")
+	case in.Group != "" && in.System+in.Check != "":
+		return wrongWord("group", "stands beside a system or a check", "name either")
+	case in.Group != "":
+		return core.Subject{Kind: core.OfGroup, ID: in.Group}, nil
+	case in.Check != "":
+		return core.Subject{Kind: core.OfAssignment, ID: core.AssignmentID(in.System, in.Check)}, nil
+	}
+	return core.Subject{Kind: core.OfSystem, ID: in.System}, nil
+}
+
+func (s *server) explain(ctx context.Context, in *explainInput) (*body[core.Explanation], error) {
+	if _, err := load[core.Rule](ctx, s, plan.Ref{Kind: store.Rules, ID: in.ID}); err != nil {
+		return nil, err
+	}
+	subject, err := in.subject()
+	if err != nil {
+		return nil, err
+	}
+	if in.System != "" {
+		if _, err := load[core.System](ctx, s, plan.Ref{Kind: store.Systems, ID: in.System}); err != nil {
+			return nil, err
+		}
+	}
+	out, err := s.Judge.Explain(ctx, in.ID, subject)
+	if err != nil {
+		return nil, fmt.Errorf("explain rule %s: %w", in.ID, err)
+	}
+	most := in.Limit
+	if most == 0 {
+		most = 20
+	}
+	got, err := s.Trace.Decisions(ctx, store.DecisionQuery{Rule: in.ID, System: in.System, Limit: maxPage})
+	if err != nil {
+		return nil, fmt.Errorf("read decisions: %w", err)
+	}
+	out.Decisions = []core.Decision{}
+	for _, d := range got {
+		if d.Subject == subject && len(out.Decisions) < most {
+			out.Decisions = append(out.Decisions, d)
+		}
+	}
+	return answer(out), nil
 }
 
 // paged is a page of items with the cursor of the next, if there may be one.

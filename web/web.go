@@ -45,6 +45,7 @@ type Deps struct {
 	Deliveries Deliveries
 	Saver      Saver
 	Rules      Rules
+	Judge      Judge
 	Modules    Modules
 	Engine     Engine
 	Secrets    Secrets
@@ -98,6 +99,13 @@ type Rules interface {
 	Describe(g core.Gate) string
 	// States lists the partitions of a rule that are not at rest.
 	States(rule string) []wire.RuleState
+}
+
+// Judge answers why rules decide as they do.
+type Judge interface {
+	// Explain says how a rule that is saved stands to a subject now. What it
+	// decided before is left out.
+	Explain(ctx context.Context, rule string, subject core.Subject) (core.Explanation, error)
 }
 
 // Modules looks at modules and runs them.

@@ -62,7 +62,7 @@ func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) an
 	handler, err := web.New(web.Deps{
 		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: db, Releases: db, Values: db, Recordings: db, Firings: db, Deliveries: db,
 		Saver: plan.NewService(plan.New(pings{}, plan.Options{}), db, ruleProblems),
-		Rules: fakeRules{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
+		Rules: fakeRules{}, Judge: fakeJudge{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
 		Collectors: func() []core.CollectorInfo { return []core.CollectorInfo{pingInfo()} },
 		Examples:   map[string]func() ([]byte, error){"queue": func() ([]byte, error) { return []byte("queue 1.0"), nil }},
 	}, o)
@@ -164,6 +164,12 @@ func (fakeRules) Expr(_ context.Context, c wire.ExprCheck, systems []core.System
 func (fakeRules) Env(string, string) (core.ExprEnv, error) { return core.ExprEnv{Version: "1"}, nil }
 func (fakeRules) Describe(g core.Gate) string              { return "for " + g.For.String() }
 func (fakeRules) States(string) []wire.RuleState           { return nil }
+
+type fakeJudge struct{}
+
+func (fakeJudge) Explain(_ context.Context, rule string, s core.Subject) (core.Explanation, error) {
+	return core.Explanation{Rule: rule, Subject: s, Text: "It does not fire for " + s.ID, Blocked: core.StageWhen, Stages: []core.StageResult{}}, nil
+}
 
 type fakeModules struct{}
 
@@ -296,6 +302,13 @@ func TestScenarios(t *testing.T) {
 		{do: "GET", path: "/api/v1/rules/env?where=when", role: "viewer", status: 200, want: []string{`"vars":{}`}},
 		{do: "GET", path: "/api/v1/rules/r/state", role: "viewer", status: 200},
 		{do: "GET", path: "/api/v1/rules/q/state", role: "viewer", status: 404},
+		{do: "GET", path: "/api/v1/rules/r/explain?system=a", role: "viewer", status: 200, want: []string{`"text":"It does not fire for a"`, `"kind":"system"`, `"decisions":[]`, `"blocked":"when"`}},
+		{do: "GET", path: "/api/v1/rules/r/explain?system=a&check=c", role: "viewer", status: 200, want: []string{`"subject":{"kind":"assignment","id":"a:c"}`}},
+		{do: "GET", path: "/api/v1/rules/r/explain?group=g", role: "viewer", status: 200, want: []string{`"kind":"group"`}},
+		{do: "GET", path: "/api/v1/rules/r/explain?group=g&system=a", role: "viewer", status: 422, want: []string{`"path":"group"`}},
+		{do: "GET", path: "/api/v1/rules/r/explain", role: "viewer", status: 422, want: []string{"name a system"}},
+		{do: "GET", path: "/api/v1/rules/r/explain?system=q", role: "viewer", status: 404},
+		{do: "GET", path: "/api/v1/rules/q/explain?system=a", role: "viewer", status: 404},
 		{do: "GET", path: "/api/v1/rules/r/decisions?verdict=fire,hold", role: "viewer", status: 200, want: []string{`"items":[]`}},
 		{do: "GET", path: "/api/v1/rules/r/decisions?verdict=maybe", role: "viewer", status: 422, want: []string{"is not a verdict"}},
 		{do: "GET", path: "/api/v1/decisions/1", role: "viewer", status: 404},

@@ -23,6 +23,7 @@ import (
 var (
 	_ web.Saver   = (*plan.Service)(nil)
 	_ web.Rules   = ruleDesk{}
+	_ web.Judge   = judge{}
 	_ web.Modules = moduleDesk{}
 	_ web.Engine  = engineDesk{}
 )
@@ -104,6 +105,17 @@ func (d ruleDesk) States(rule string) []wire.RuleState {
 		out = append(out, wire.RuleState(s))
 	}
 	return out
+}
+
+// judge is web.Judge over the runner.
+type judge struct {
+	runner  *rules.Runner
+	history store.History
+}
+
+// Explain implements web.Judge.
+func (j judge) Explain(ctx context.Context, rule string, subject core.Subject) (core.Explanation, error) {
+	return j.runner.Explain(ctx, j.history, rule, subject)
 }
 
 // planTime is how long planning may lag behind a save before run now gives up.

@@ -310,6 +310,42 @@ export interface ExplainNode {
 	to: number;
 }
 
+/**
+ * Explanation says how a Rule stands to one Subject now: what each stage says
+ * of the subject's newest change, which of them stands in the way, and when
+ * the rule could next fire.
+ */
+export interface Explanation {
+	rule: string;
+	revision?: string;
+	/** the instant it is true of */
+	at: string;
+	subject: Subject;
+	health: Health;
+	/** in that health since */
+	since?: string;
+	/** the change that the stages speak of; absent when none is stored */
+	change?: Transition;
+	/** the answer, one sentence */
+	text: string;
+	/** the first stage that stands in the way; empty when none does */
+	blocked?: Stage;
+	/** what must happen for it to fire */
+	need?: string;
+	/** the earliest it could fire if nothing changes */
+	next_at?: string;
+	/** in order, also those behind the one that stands in the way */
+	stages: StageResult[];
+	partition?: string;
+	episode?: string;
+	/** firings of the episode that is open */
+	fired: number;
+	/** why the rule is quarantined */
+	problems?: Problems;
+	/** what it decided about the subject, newest first */
+	decisions: Decision[];
+}
+
 /** ExprCheck is POST /api/v1/rules/expr: look at one expression. */
 export interface ExprCheck {
 	expr: string;
@@ -1328,6 +1364,10 @@ export interface StageResult {
 	n?: number;
 	/** of a window: events that open it */
 	need?: number;
+	/** of a window: it closes at this many or fewer */
+	exit?: number;
+	/** of a window: it closes after this long without an event */
+	quiet?: Duration;
 	/** of a dwell or cooldown: when it ends */
 	until?: string;
 	/** the expression could not be evaluated */
