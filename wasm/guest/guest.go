@@ -3,6 +3,9 @@
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o name.wasm .
 //
+// or with tocsin module build. A module can offer an [Action] of rules and
+// functions of expressions as well ([Function]), or instead.
+//
 // Everything but the calls to the host works natively as well, so that a
 // collector can be tested with go test and a [Host] of the test's own.
 package guest
@@ -29,8 +32,12 @@ type Collector struct {
 	Samples []abi.Sample // everything that Collect reports in Result.Samples
 	Wants   abi.Wants    // what it asks to reach
 
-	// Collect gathers one Result. It is called once in an instance.
+	// Collect gathers one Result. It is called once in an instance. Nil: the
+	// module offers no collector.
 	Collect func(run *Run) Result
+
+	Action    *Action    // a step of rules; nil: none
+	Functions []Function // of expressions
 }
 
 // Result is what Collect answers, see [Pass], [Warn], [Fail] and [Error].
@@ -60,16 +67,71 @@ func Error(err error) Result {
 	return Result{Outcome: abi.Error, Error: err.Error()}
 }
 
-// Unreached is the Result for an error of [Run.HTTP]: Error when we were not
-// allowed to ask, otherwise Fail.
+// Unreached is the Result for an error of a call of [Run]: Error when we could
+// not ask (the configuration is wrong, the grant does not allow it, a quota is
+// used up, the host could not do it), otherwise Fail.
 func Unreached(err error) Result {
-	if why, ok := errors.AsType[*abi.CallError](err); ok {
-		switch why.Code {
-		case abi.CodeDenied, abi.CodeInvalid, abi.CodeQuota, abi.CodeTooLarge:
-			return Error(err)
-		}
+	if ours(err) {
+		return Error(err)
 	}
 	return Fail(err.Error(), nil)
+}
+
+// ours reports whether the target has nothing to do with an error.
+func ours(err error) bool {
+	if _, ok := errors.AsType[*configError](err); ok {
+		return true
+	}
+	if why, ok := errors.AsType[*abi.CallError](err); ok {
+		switch why.Code {
+		case abi.CodeDenied, abi.CodeInvalid, abi.CodeQuota, abi.CodeTooLarge, abi.CodeNotFound, abi.CodeStorage:
+			return true
+		}
+	}
+	return false
+}
+
+// Value is the name of the sample that a bare number becomes, see [Of].
+const Value = "value"
+
+// Of makes a Result of what is at hand: an error as [Unreached] does, false as
+// Fail, and everything else as Pass: a number with the sample [Value], text
+// with that summary, [Samples] or a struct with those samples, true and nil
+// with nothing. A Result is itself.
+func Of(answer any, err error) Result {
+	if err != nil {
+		return Unreached(err)
+	}
+	switch v := answer.(type) {
+	case nil:
+		return Pass("", nil)
+	case Result:
+		return v
+	case error:
+		return Unreached(v)
+	case bool:
+		if !v {
+			return Fail("it does not hold", nil)
+		}
+		return Pass("", nil)
+	case string:
+		return Pass(v, nil)
+	case Samples:
+		return Pass("", v)
+	}
+	document, err := json.Marshal(answer)
+	if err != nil {
+		return Error(fmt.Errorf("answer: %w", err))
+	}
+	var number json.Number
+	if json.Unmarshal(document, &number) == nil {
+		return Pass(number.String(), Samples{Value: number})
+	}
+	var samples Samples
+	if err := json.Unmarshal(document, &samples); err != nil {
+		return Error(fmt.Errorf("answer: %s is neither a number, text, true, false, samples nor a Result", document))
+	}
+	return Pass("", samples)
 }
 
 // Host is what a module can call.
@@ -99,17 +161,24 @@ type Run struct {
 	host    Host
 }
 
+// configError is why a configuration could not be read.
+type configError struct{ err error }
+
+func (e *configError) Error() string { return "configuration: " + e.err.Error() }
+
+func (e *configError) Unwrap() error { return e.err }
+
 // Decode fills the struct that config points to with the configuration.
 // Fields that are not configured get the value of their "default" tag.
 func (r *Run) Decode(config any) error {
 	if err := setDefaults(config); err != nil {
-		return err
+		return &configError{err}
 	}
 	if len(r.Request.Config) == 0 {
 		return nil
 	}
 	if err := json.Unmarshal(r.Request.Config, config); err != nil {
-		return fmt.Errorf("configuration: %w", err)
+		return &configError{err}
 	}
 	return nil
 }
@@ -244,26 +313,68 @@ func (r *Run) Random(b []byte) { r.host.Random(b) }
 
 // Manifest is what the module says of itself.
 func (c Collector) Manifest() (abi.Manifest, error) {
-	schema, err := Schema(c.Config)
-	if err != nil {
-		return abi.Manifest{}, err
+	m := abi.Manifest{ABI: abi.Version, Name: c.Name, Version: c.Version, Doc: c.Doc, Author: c.Author, Wants: c.Wants}
+	if c.Collect != nil {
+		schema, err := Schema(c.Config)
+		if err != nil {
+			return abi.Manifest{}, err
+		}
+		m.Offers, m.ConfigSchema, m.Samples = append(m.Offers, abi.OffersCollector), schema, c.Samples
 	}
-	return abi.Manifest{
-		ABI: abi.Version, Name: c.Name, Version: c.Version, Doc: c.Doc, Author: c.Author, Offers: []string{abi.OffersCollector},
-		ConfigSchema: schema, Samples: c.Samples, Wants: c.Wants,
-	}, nil
+	if c.Action != nil {
+		schema, err := Schema(c.Action.Config)
+		if err != nil {
+			return abi.Manifest{}, fmt.Errorf("action: %w", err)
+		}
+		m.Offers, m.Action = append(m.Offers, abi.OffersAction), &abi.Action{ConfigSchema: schema, Outputs: c.Action.Outputs}
+	}
+	for _, f := range c.Functions {
+		if f.Params == nil {
+			f.Params = []abi.Param{}
+		}
+		m.Functions = append(m.Functions, abi.Function{Name: f.Name, Doc: f.Doc, Params: f.Params, Returns: f.Returns})
+	}
+	if len(c.Functions) > 0 {
+		m.Offers = append(m.Offers, abi.OffersFunction)
+	}
+	return m, nil
 }
 
-// Run answers one request. A panic of Collect is a Result with outcome error.
+// Run answers one request to collect. A panic of Collect is logged, and a
+// Result with outcome error.
 func (c Collector) Run(request []byte, host Host) (result Result) {
-	defer func() {
-		if e := recover(); e != nil {
-			result = Error(fmt.Errorf("panic: %v", e))
+	err := guard(host, func() error {
+		run, err := newRun(request, host)
+		if err != nil {
+			return err
 		}
-	}()
+		if c.Collect == nil {
+			return errors.New("the module offers no collector")
+		}
+		result = c.Collect(run)
+		return nil
+	})
+	if err != nil {
+		return Error(err)
+	}
+	return result
+}
+
+func newRun(request []byte, host Host) (*Run, error) {
 	run := &Run{host: host}
 	if err := json.Unmarshal(request, &run.Request); err != nil {
-		return Error(fmt.Errorf("request: %w", err))
+		return nil, fmt.Errorf("request: %w", err)
 	}
-	return c.Collect(run)
+	return run, nil
+}
+
+// guard makes an error of a panic, and logs it.
+func guard(host Host, do func() error) (err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			err = fmt.Errorf("panic: %v", e)
+			host.Log(LevelError, err.Error())
+		}
+	}()
+	return do()
 }

@@ -121,8 +121,135 @@ func ExampleCollector() {
 }
 
 func TestUnreached(t *testing.T) {
-	if got := guest.Unreached(errors.New("refused")); got.Outcome != abi.Fail {
-		t.Errorf("Unreached = %+v, want fail", got)
+	for _, x := range []struct {
+		err     error
+		outcome string
+	}{
+		{errors.New("refused"), abi.Fail},
+		{&abi.CallError{Code: abi.CodeConnect}, abi.Fail},
+		{&abi.CallError{Code: abi.CodeTimeout}, abi.Fail},
+		{&abi.CallError{Code: abi.CodeDenied}, abi.Error},
+		{fmt.Errorf("ask: %w", &abi.CallError{Code: abi.CodeQuota}), abi.Error},
+		{&abi.CallError{Code: abi.CodeInvalid}, abi.Error},
+		{&abi.CallError{Code: abi.CodeNotFound}, abi.Error},
+	} {
+		if got := guest.Unreached(x.err); got.Outcome != x.outcome || got.Error == "" {
+			t.Errorf("Unreached of %v = %+v, want %s", x.err, got, x.outcome)
+		}
+	}
+}
+
+// What is at hand becomes a Result.
+func TestOf(t *testing.T) {
+	type point struct {
+		X int    `json:"x"`
+		Y string `json:"y"`
+	}
+	for _, x := range []struct {
+		answer any
+		err    error
+		want   string
+	}{
+		{nil, nil, `{"outcome":"pass"}`},
+		{true, nil, `{"outcome":"pass"}`},
+		{false, nil, `{"outcome":"fail","summary":"it does not hold","error":"it does not hold"}`},
+		{7, nil, `{"outcome":"pass","summary":"7","samples":{"value":7}}`},
+		{2.5, nil, `{"outcome":"pass","summary":"2.5","samples":{"value":2.5}}`},
+		{"well", nil, `{"outcome":"pass","summary":"well"}`},
+		{guest.Samples{"n": 1}, nil, `{"outcome":"pass","samples":{"n":1}}`},
+		{point{1, "a"}, nil, `{"outcome":"pass","samples":{"x":1,"y":"a"}}`},
+		{guest.Warn("hot", nil), nil, `{"outcome":"warn","summary":"hot","error":"hot"}`},
+		{errors.New("gone"), nil, `{"outcome":"fail","summary":"gone","error":"gone"}`},
+		{3, &abi.CallError{Code: abi.CodeDenied, Message: "no"}, `{"outcome":"error","error":"no (denied)"}`},
+		{[]int{1}, nil, `{"outcome":"error","error":"answer: [1] is neither a number, text, true, false, samples nor a Result"}`},
+		{func() {}, nil, `{"outcome":"error","error":"answer: json: unsupported type: func()"}`},
+	} {
+		got, err := json.Marshal(guest.Of(x.answer, x.err))
+		if err != nil || string(got) != x.want {
+			t.Errorf("Of %v, %v = %s, %v\nwant %s", x.answer, x.err, got, err, x.want)
+		}
+	}
+}
+
+// A module can offer an action and functions.
+func TestOffers(t *testing.T) {
+	host := &fake{}
+	c := guest.Collector{
+		Name: "both", Version: "1",
+		Action: &guest.Action{
+			Config: struct {
+				Room string `json:"room"`
+			}{},
+			Outputs: []abi.Sample{{Name: "id", Type: "string"}},
+			Act: func(run *guest.Run) guest.ActResult {
+				var config struct{ Room string }
+				if err := run.Decode(&config); err != nil {
+					return guest.Unsent(err)
+				}
+				switch config.Room {
+				case "closed":
+					return guest.Refused(errors.New("closed"))
+				case "full":
+					return guest.Again(errors.New("full"), 2*time.Second)
+				case "denied":
+					_, err := run.HTTP(abi.HTTPRequest{URL: "http://other/"})
+					return guest.Unsent(err)
+				case "gone":
+					return guest.Unsent(errors.New("gone"))
+				case "panic":
+					panic("on purpose")
+				}
+				return guest.Done("told", guest.Samples{"id": run.Request.Step.Key})
+			},
+		},
+		Functions: []guest.Function{{
+			Name: "scale", Params: []abi.Param{{Name: "x", Type: "number"}, {Name: "by", Type: "string"}}, Returns: "number",
+			Call: func(args guest.Args) (any, error) {
+				if args.Text(1) == "" {
+					return nil, errors.New("by what?")
+				}
+				return args.Number(0) * float64(len(args.Text(1))), nil
+			},
+		}},
+	}
+	m, err := c.Manifest()
+	if err != nil || strings.Join(m.Offers, " ") != "action function" || m.ConfigSchema != nil || len(m.Functions) != 1 || !strings.Contains(string(m.Action.ConfigSchema), "room") {
+		t.Errorf("Manifest = %+v, %v", m, err)
+	}
+	for room, want := range map[string]string{
+		`"open"`:   `{"outcome":"pass","summary":"told","output":{"id":"k"}}`,
+		`"closed"`: `{"outcome":"fail","error":"closed"}`,
+		`"full"`:   `{"outcome":"error","error":"full","retry_after_ms":2000}`,
+		`"denied"`: `{"outcome":"fail","error":"not granted (denied)"}`,
+		`"gone"`:   `{"outcome":"error","error":"gone"}`,
+		`"panic"`:  `{"outcome":"error","error":"panic: on purpose"}`,
+		`3`:        `{"outcome":"fail","error":"configuration: json: cannot unmarshal number into Go struct field .Room of type string"}`,
+	} {
+		got, _ := json.Marshal(c.Act([]byte(`{"step":{"key":"k"},"config":{"room":`+room+`}}`), host))
+		if string(got) != want {
+			t.Errorf("Act in %s = %s, want %s", room, got, want)
+		}
+	}
+	if len(host.logged) != 1 || host.logged[0] != "panic: on purpose" {
+		t.Errorf("logged %q, want the panic", host.logged)
+	}
+	for args, want := range map[string]string{
+		`[2,"ab"]`:  `{"value":4}`,
+		`[2,""]`:    `{"value":null,"error":"by what?"}`,
+		`[2]`:       `{"value":null,"error":"panic: argument 2 is asked for, there are 1"}`,
+		`["2",""]`:  `{"value":null,"error":"by what?"}`,
+		`["2","b"]`: `{"value":null,"error":"panic: argument 1 is a string, asked for as a float64"}`,
+	} {
+		got, _ := json.Marshal(c.Call("scale", []byte(`{"args":`+args+`}`), host))
+		if string(got) != want {
+			t.Errorf("Call of scale with %s = %s, want %s", args, got, want)
+		}
+	}
+	if got := c.Call("other", []byte(`{}`), host); got.Error != "the module offers no function other" {
+		t.Errorf("Call of a function that is not there: %+v", got)
+	}
+	if got := c.Run([]byte(`{}`), host); got.Error != "the module offers no collector" {
+		t.Errorf("Run: %+v", got)
 	}
 }
 

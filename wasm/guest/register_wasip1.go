@@ -66,6 +66,16 @@ func describe() int32 {
 //go:wasmexport tocsin_collect
 func collect() int32 { return reply(registered.Run(input(), host{}), nil) }
 
+//go:wasmexport tocsin_act
+func act() int32 { return reply(registered.Act(input(), host{}), nil) }
+
+// Call answers a call of a function that the module offers. Each function
+// needs an export of its own:
+//
+//	//go:wasmexport tocsin_fn_score
+//	func score() int32 { return guest.Call("score") }
+func Call(function string) int32 { return reply(registered.Call(function, input(), host{}), nil) }
+
 // reply writes a document, or the reason why there is none.
 func reply(document any, err error) int32 {
 	var b []byte
