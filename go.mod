@@ -2,7 +2,10 @@ module github.com/tocsin-io/tocsin
 
 go 1.26.0
 
-ignore ./web/ui/app/node_modules
+ignore (
+	./wasm/guest/assemblyscript/node_modules
+	./web/ui/app/node_modules
+)
 
 require (
 	github.com/danielgtaylor/huma/v2 v2.37.2
