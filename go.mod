@@ -3,6 +3,7 @@ module github.com/tocsin-io/tocsin
 go 1.26.0
 
 ignore (
+	./examples/collectors/latency-percentile/node_modules
 	./wasm/guest/assemblyscript/node_modules
 	./web/ui/app/node_modules
 )
