@@ -26,6 +26,7 @@ type tape struct {
 	bytes   int
 	cut     bool
 	replay  bool
+	loose   bool // what was recorded was written by a person, see meant
 	clocks  []int64 // to be read
 	last    int64
 	end     int64  // looks at the clock until the time was over; 0: it was not
@@ -128,7 +129,7 @@ func (t *tape) next(name string, q []byte) []byte {
 		halt("diverged", "%s", t.differs)
 	}
 	c := t.calls[t.taken]
-	if c.Name != name || !bytes.Equal(c.Input, q) {
+	if c.Name != name || !bytes.Equal(c.Input, q) && !(t.loose && meant(c.Input, q)) {
 		t.differs = fmt.Sprintf("it asked %s, recorded was %s", asked(name, q), asked(c.Name, c.Input))
 		halt("diverged", "%s", t.differs)
 	}
