@@ -26,7 +26,7 @@ type tape struct {
 	bytes   int
 	cut     bool
 	replay  bool
-	loose   bool // what was recorded was written by a person, see meant
+	loose   bool    // what was recorded was written by a person, see meant
 	clocks  []int64 // to be read
 	last    int64
 	end     int64  // looks at the clock until the time was over; 0: it was not

@@ -42,19 +42,17 @@ func (m *Module) Rehearse(ctx context.Context, h Rehearsal) (Rehearsed, error) {
 	if q.DeadlineMS == 0 {
 		q.DeadlineMS = core.DefaultTimeout.Std().Milliseconds()
 	}
-	if q.Config == nil {
-		q.Config = json.RawMessage("{}")
-	}
 	if q.System.Tags == nil {
 		q.System.Tags = map[string]string{}
 	}
-	document, err := json.Marshal(q)
+	r := m.newRun(core.RunContext{})
+	r.seed, r.random = q.Seed, seeded(q.Seed)
+	document, err := r.rehearsed(q)
 	if err != nil {
 		return Rehearsed{}, fmt.Errorf("rehearse a run of %s: %w", m.facts.Name, err)
 	}
 	t := &tape{calls: h.Calls, replay: true, loose: true}
-	r := m.newRun(core.RunContext{})
-	r.tape, r.base, r.seed, r.random, r.input, r.question = t, began, q.Seed, seeded(q.Seed), document, document
+	r.tape, r.base, r.input, r.question = t, began, document, document
 	var out Rehearsed
 	if q.Kind == abi.KindAct {
 		out.Acted = m.rehearseAct(ctx, r)
@@ -63,6 +61,22 @@ func (m *Module) Rehearse(ctx context.Context, h Rehearsal) (Rehearsed, error) {
 	}
 	out.Unused, out.Diverged = h.Calls[min(t.taken, len(h.Calls)):], t.differs
 	return out, nil
+}
+
+// rehearsed is a request as the guest reads it, with handles in the place of
+// secrets.
+func (r *run) rehearsed(q abi.Request) ([]byte, error) {
+	config := map[string]any{}
+	if len(q.Config) > 0 {
+		if err := json.Unmarshal(q.Config, &config); err != nil {
+			return nil, fmt.Errorf("the configuration is not a JSON object: %w", err)
+		}
+	}
+	var err error
+	if q.Config, err = r.configuration(config); err != nil {
+		return nil, err
+	}
+	return json.Marshal(q)
 }
 
 func (m *Module) rehearseCollect(ctx context.Context, r *run) core.Result {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,11 +27,11 @@ import (
 const compileCommand = "compile-module"
 
 func newModule(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "module", Short: "Look at, try and upload WebAssembly modules", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "module", Short: "Write, look at, try and upload WebAssembly modules", Args: cobra.NoArgs}
 	cmd.RunE = func(*cobra.Command, []string) error {
-		return usageError{fmt.Errorf("module: write inspect, run, push, list, show, grant, activate, alias, canary, rollback or delete")}
+		return usageError{fmt.Errorf("module: write init, build, test, inspect, run, push, list, show, grant, activate, alias, canary, rollback or delete")}
 	}
-	cmd.AddCommand(newModuleInspect(s), newModuleRun(s))
+	cmd.AddCommand(newModuleInit(s), newModuleBuild(s), newModuleTest(s), newModuleInspect(s), newModuleRun(s))
 	cmd.AddCommand(releaseCommands(s)...)
 	return cmd
 }
@@ -63,12 +64,48 @@ func readModule(name string, in io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// localHost is a sandbox for one command.
-func localHost(s streams) (*wasm.Host, error) {
+// localHost is a sandbox for one command, without secrets.
+func localHost(s streams) (*wasm.Host, error) { return localHostWith(s, nil) }
+
+// localHostWith is a sandbox for one command.
+func localHostWith(s streams, secrets wasm.SecretFunc) (*wasm.Host, error) {
 	n := newNetworks()
 	return wasm.New(wasm.Options{
-		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})), Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext,
+		Log:  slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext, Secret: secrets,
 	})
+}
+
+// secretFlags are the values of secrets for a run on this machine.
+type secretFlags struct{ given []string }
+
+func (f *secretFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.given, "secret", nil, "NAME=@FILE, or NAME=VALUE: a secret that it may use; may be repeated")
+}
+
+// values are the secrets that were given.
+func (f *secretFlags) values() (wasm.SecretFunc, error) {
+	known := map[string]string{}
+	for _, pair := range f.given {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, usageError{fmt.Errorf("--secret %s: write NAME=@FILE or NAME=VALUE", name)}
+		}
+		if file, named := strings.CutPrefix(value, "@"); named {
+			text, err := os.ReadFile(file) //nolint:gosec // the file that the user named
+			if err != nil {
+				return nil, err
+			}
+			value = strings.TrimRight(string(text), "\r\n")
+		}
+		known[name] = value
+	}
+	return func(name string) (string, error) {
+		if value, ok := known[name]; ok {
+			return value, nil
+		}
+		return "", fmt.Errorf("there is no secret %q here: give it with --secret %s=@FILE", name, name)
+	}, nil
 }
 
 func newModuleInspect(s streams) *cobra.Command {
@@ -124,18 +161,40 @@ func printManifest(out io.Writer, m core.Manifest, file []byte) error {
 	for _, sample := range m.Samples {
 		row("reports", strings.TrimSpace(sample.Name+" "+string(sample.Type)+" "+sample.Unit+" "+sample.Doc))
 	}
-	wants := strings.Join(m.Wants.HTTP, ", ")
-	if wants == "" {
-		wants = "nothing"
-	}
-	if m.Wants.Private {
-		wants += ", also on private and loopback addresses"
-	}
-	row("wants to reach", wants)
-	if m.Wants.Limits.Memory > 0 {
-		row("wants memory", fmt.Sprintf("%d MiB", m.Wants.Limits.Memory>>20))
+	for _, line := range describeWants(m.Wants) {
+		row(line[0], line[1])
 	}
 	return table.Flush()
+}
+
+// describeWants says what a module asks for, by topic.
+func describeWants(w core.Grant) [][2]string {
+	if reflect.DeepEqual(w, core.Grant{}) {
+		return [][2]string{{"wants to reach", "nothing"}}
+	}
+	private := ""
+	if w.Private {
+		private = ", also on private and loopback addresses"
+	}
+	var out [][2]string
+	list := func(what string, names []string, suffix string) {
+		if len(names) > 0 {
+			out = append(out, [2]string{what, strings.Join(names, ", ") + suffix})
+		}
+	}
+	list("wants to reach", w.HTTP, private)
+	list("wants to connect to", w.TCP, private)
+	list("wants to look up", w.DNS, "")
+	if w.KV != "" {
+		out = append(out, [2]string{"wants to keep values", "of the " + w.KV})
+	}
+	list("wants to send secrets", w.Secrets, "")
+	list("wants to read secrets", w.Reveal, "")
+	limits, err := json.Marshal(w.Limits)
+	if w.Limits != (core.Limits{}) && err == nil {
+		out = append(out, [2]string{"wants limits", strings.NewReplacer(`"`, "", "{", "", "}", "", ",", ", ", ":", " ").Replace(string(limits))})
+	}
+	return out
 }
 
 func newModuleRun(s streams) *cobra.Command {
@@ -143,6 +202,7 @@ func newModuleRun(s streams) *cobra.Command {
 	var timeout time.Duration
 	var hosts []string
 	var public bool
+	var secrets secretFlags
 	cmd := &cobra.Command{
 		Use:   "run FILE --input JSON",
 		Short: "Run a module once in the sandbox, without a server",
@@ -162,9 +222,19 @@ for, or those that --allow names. Exits with 1 when the outcome is fail or error
 			if err != nil {
 				return err
 			}
-			return moduleRun(cmd.Context(), s, file, config, system, timeout, hosts, !public)
+			values, err := secrets.values()
+			if err != nil {
+				return err
+			}
+			host, err := localHostWith(s, values)
+			if err != nil {
+				return err
+			}
+			defer host.Close(cmd.Context()) //nolint:errcheck // the process ends
+			return moduleRun(cmd.Context(), s, host, file, config, system, timeout, hosts, !public)
 		},
 	}
+	secrets.add(cmd)
 	cmd.Flags().StringVar(&input, "input", "{}", "configuration as JSON, or @FILE")
 	cmd.Flags().StringVar(&system, "system", "local", "id of the system that it is run for")
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "deadline")
@@ -192,18 +262,13 @@ func readInput(input string) (json.RawMessage, error) {
 	return text, nil
 }
 
-func moduleRun(ctx context.Context, s streams, file []byte, config json.RawMessage, system string, timeout time.Duration, hosts []string, private bool) error {
-	host, err := localHost(s) //nolint:contextcheck // it waits for nothing
-	if err != nil {
-		return err
-	}
-	defer host.Close(ctx) //nolint:errcheck // the process ends
+func moduleRun(ctx context.Context, s streams, host *wasm.Host, file []byte, config json.RawMessage, system string, timeout time.Duration, hosts []string, private bool) error {
 	m, err := inspect(ctx, host, file)
 	if err != nil {
 		return err
 	}
 	if err := checkConfig(m, config); err != nil {
-		return err
+		return usageError{fmt.Errorf("--input: %w", err)}
 	}
 	module := core.Module{Name: m.Name, Version: m.Version, Digest: digest(file), Size: int64(len(file)), Manifest: m, Grant: m.Wants}
 	if len(hosts) > 0 {
@@ -246,7 +311,7 @@ func (one) Prepare(use, _ string, _ map[string]any) (plan.Collector, error) { re
 func checkConfig(m core.Manifest, config json.RawMessage) error {
 	step := core.Collect{Use: core.WasmPrefix + m.Name}
 	if err := json.Unmarshal(config, &step.With); err != nil {
-		return usageError{fmt.Errorf("--input must be a JSON object: %w", err)}
+		return fmt.Errorf("it must be a JSON object: %w", err)
 	}
 	system := core.System{ID: "local"}
 	check := core.Check{ID: "local", Systems: core.Selector{Names: []string{system.ID}}, Every: core.Duration(time.Hour), Collect: []core.Collect{step}}
@@ -256,7 +321,7 @@ func checkConfig(m core.Manifest, config json.RawMessage) error {
 		problems[i] = p
 	}
 	if len(problems) > 0 {
-		return usageError{fmt.Errorf("--input: %w", problems)}
+		return problems
 	}
 	return nil
 }

@@ -81,8 +81,8 @@ export function ask(name: string, document: string): string {
 // @ts-ignore: decorator
 @global
 export function tocsin_abort(message: string | null = null, file: string | null = null, line: u32 = 0, column: u32 = 0): void {
-  let text = "panic: " + (message ? message! : "it aborted");
-  if (file) text += " at " + file! + ":" + line.toString();
+  let text = "panic: " + (message ? message : "it aborted");
+  if (file) text += " at " + file + ":" + line.toString();
   log(Level.Error, text);
   unreachable();
 }
