@@ -67,12 +67,17 @@ func readModule(name string, in io.Reader) ([]byte, error) {
 // localHost is a sandbox for one command, without secrets.
 func localHost(s streams) (*wasm.Host, error) { return localHostWith(s, nil) }
 
-// localHostWith is a sandbox for one command.
+// localHostWith is a sandbox for one command, which compiles in a process of
+// its own as servers do. What it compiled is kept until it is closed.
 func localHostWith(s streams, secrets wasm.SecretFunc) (*wasm.Host, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
 	n := newNetworks()
 	return wasm.New(wasm.Options{
 		Log:  slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext, Secret: secrets,
+		Dial: n.public.DialContext, DialPrivate: n.trusted.DialContext, Secret: secrets, Worker: []string{self, compileCommand},
 	})
 }
 

@@ -73,9 +73,10 @@ type testCase struct {
 	Now      string          `json:"now,omitempty"`
 	Seed     uint64          `json:"seed,omitempty"`
 	Calls    []givenAnswer   `json:"calls,omitempty"`
+	Offline  bool            `json:"offline,omitempty"` // left out with --live
 	Expect   expectation     `json:"expect"`
 
-	name string
+	name, path string
 }
 
 // givenAnswer is what the host answers to one call.
@@ -122,6 +123,22 @@ func (o *caseOptions) run(ctx context.Context, s streams, hasInput bool) error {
 	if err != nil {
 		return err
 	}
+	dir, err := o.folder()
+	if err != nil {
+		return err
+	}
+	// What is wrong with the cases is said before anything is built.
+	var cases []testCase
+	var record string
+	var config json.RawMessage
+	if o.record == "" {
+		cases, err = readCases(dir, only)
+	} else {
+		record, config, err = o.recording(dir)
+	}
+	if err != nil {
+		return err
+	}
 	if !o.live && o.record == "" { // they never leave
 		secrets = func(name string) (string, error) { return "the secret " + name, nil }
 	}
@@ -130,7 +147,7 @@ func (o *caseOptions) run(ctx context.Context, s streams, hasInput bool) error {
 		return err
 	}
 	defer host.Close(ctx) //nolint:errcheck // the process ends
-	m, dir, err := o.module(ctx, s, host)
+	m, err := buildModule(ctx, s, host, o.source, "", "")
 	if err != nil {
 		return err
 	}
@@ -142,27 +159,21 @@ func (o *caseOptions) run(ctx context.Context, s streams, hasInput bool) error {
 	}
 	defer loaded.Close(ctx) //nolint:errcheck // the process ends
 	if o.record != "" {
-		return o.recordCase(ctx, s, loaded, dir)
-	}
-	cases, err := readCases(dir, only)
-	if err != nil {
-		return err
+		return o.recordCase(ctx, s, loaded, record, config)
 	}
 	return o.judge(ctx, s, loaded, cases)
 }
 
-// module is what is to be tested, and where its cases are.
-func (o *caseOptions) module(ctx context.Context, s streams, host *wasm.Host) (m made, cases string, err error) {
+// folder is where the cases are: beside the module.
+func (o *caseOptions) folder() (string, error) {
 	info, err := os.Stat(o.source)
 	if err != nil {
-		return made{}, "", err
+		return "", err
 	}
-	dir := o.source
-	if !info.IsDir() {
-		dir = filepath.Dir(o.source)
+	if info.IsDir() {
+		return filepath.Join(o.source, "testdata"), nil
 	}
-	m, err = buildModule(ctx, s, host, o.source, "", "")
-	return m, filepath.Join(dir, "testdata"), err
+	return filepath.Join(filepath.Dir(o.source), "testdata"), nil
 }
 
 // readCases reads the test cases in a directory, in order of their names.
@@ -182,7 +193,7 @@ func readCases(dir string, only *regexp.Regexp) ([]testCase, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := testCase{name: name}
+		c := testCase{name: name, path: path}
 		dec := json.NewDecoder(bytes.NewReader(text))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&c); err != nil {
@@ -226,13 +237,18 @@ func (c *testCase) check() error {
 // judge runs the cases and prints what came of them.
 func (o *caseOptions) judge(ctx context.Context, s streams, m *wasm.Module, cases []testCase) error {
 	table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	failed := 0
+	ran, failed := 0, 0
 	var logs []string
 	for _, c := range cases {
+		if o.live && c.Offline {
+			fmt.Fprintf(table, "skip\t%s\tit is offline\n", c.name)
+			continue
+		}
 		got, err := o.observe(ctx, m, c)
 		if err != nil {
-			return fmt.Errorf("case %s: %w", c.name, err)
+			return fmt.Errorf("%s: %w", c.path, err)
 		}
+		ran++
 		problems := append(got.problems, c.Expect.missed(got, o.live)...)
 		word, text := "pass", got.summary
 		if len(problems) > 0 {
@@ -251,9 +267,9 @@ func (o *caseOptions) judge(ctx context.Context, s streams, m *wasm.Module, case
 		fmt.Fprintln(s.out, "log of "+printable(line))
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d cases failed", failed, len(cases))
+		return fmt.Errorf("%d of %d cases failed", failed, ran)
 	}
-	fmt.Fprintf(s.out, "%d cases passed\n", len(cases))
+	fmt.Fprintf(s.out, "%d cases passed\n", ran)
 	return nil
 }
 
@@ -261,6 +277,11 @@ func (o *caseOptions) judge(ctx context.Context, s streams, m *wasm.Module, case
 func (o *caseOptions) observe(ctx context.Context, m *wasm.Module, c testCase) (observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
+	if c.Kind == "" || c.Kind == abi.KindCollect {
+		if err := c.checkConfig(m.Manifest()); err != nil {
+			return observation{}, err
+		}
+	}
 	switch {
 	case c.Kind == abi.KindCall:
 		value, _, err := m.Call(ctx, c.Function, wasm.Call{Args: c.Args, Now: time.Time{}})
@@ -291,8 +312,6 @@ func (o *caseOptions) observe(ctx context.Context, m *wasm.Module, c testCase) (
 	if c.Kind == abi.KindAct {
 		step := c.step()
 		r.Request.Step = &step
-	} else if err := checkConfig(m.Manifest(), orEmpty(c.Config)); err != nil {
-		return observation{}, fmt.Errorf("config: %w", err)
 	}
 	for _, given := range c.Calls {
 		r.Calls = append(r.Calls, core.RecordedCall{Name: given.Call, Input: given.Request, Answer: given.Answer})
@@ -313,6 +332,20 @@ func (o *caseOptions) observe(ctx context.Context, m *wasm.Module, c testCase) (
 		out.problems = append(out.problems, fmt.Sprintf("it did not ask %s, which the case answers", call.Name))
 	}
 	return out, nil
+}
+
+// checkConfig holds the configuration of c to what the module says of it, and
+// names the file and the field of what is wrong.
+func (c *testCase) checkConfig(m core.Manifest) error {
+	err := checkConfig(m, orEmpty(c.Config))
+	problems, ok := errors.AsType[core.Problems](err)
+	if !ok {
+		return err
+	}
+	for i := range problems {
+		problems[i].File = c.path
+	}
+	return problems.Under("config")
 }
 
 func orEmpty(config json.RawMessage) json.RawMessage {
@@ -419,19 +452,21 @@ func (e expectation) missed(got observation, live bool) []string {
 	return out
 }
 
-// recordCase writes what a real run met as a case.
-func (o *caseOptions) recordCase(ctx context.Context, s streams, m *wasm.Module, dir string) error {
+// recording is the file that --record is to write, and its configuration.
+func (o *caseOptions) recording(dir string) (path string, config json.RawMessage, err error) {
 	if !regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`).MatchString(o.record) {
-		return usageError{fmt.Errorf("--record %q: write a name of letters, digits, '.', '_' and '-'", o.record)}
+		return "", nil, usageError{fmt.Errorf("--record %q: write a name of letters, digits, '.', '_' and '-'", o.record)}
 	}
-	path := filepath.Join(dir, o.record+".json")
+	path = filepath.Join(dir, o.record+".json")
 	if exists(path) {
-		return fmt.Errorf("%s exists: give another name, or delete it first", path)
+		return "", nil, fmt.Errorf("%s exists: give another name, or delete it first", path)
 	}
-	config, err := readInput(o.input)
-	if err != nil {
-		return err
-	}
+	config, err = readInput(o.input)
+	return path, config, err
+}
+
+// recordCase writes what a real run met as a case.
+func (o *caseOptions) recordCase(ctx context.Context, s streams, m *wasm.Module, path string, config json.RawMessage) error {
 	if err := checkConfig(m.Manifest(), config); err != nil {
 		return usageError{fmt.Errorf("--input: %w", err)}
 	}
@@ -471,7 +506,7 @@ func (o *caseOptions) recordCase(ctx context.Context, s streams, m *wasm.Module,
 	if err != nil {
 		return fmt.Errorf("write the case: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // of the user's project
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // of the user's project
 		return err
 	}
 	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil { //nolint:gosec // the same
