@@ -169,6 +169,9 @@ func ask(t *testing.T, module *wasm.Module, base string) {
 			if got.Samples["depth"] != int64(12) || got.Samples["consumers"] != int64(3) || got.Samples["oldest_seconds"] != 1.5 {
 				t.Errorf("Collect of %s: samples %v", c.url, got.Samples)
 			}
+			if most := int64(4_000_000); got.Usage.Fuel > most {
+				t.Errorf("Collect of %s computed %d instructions, want at most %d: what all runs do alike is done before they begin", c.url, got.Usage.Fuel, most)
+			}
 			t.Logf("usage %+v", *got.Usage)
 		}
 	}

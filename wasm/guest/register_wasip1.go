@@ -9,8 +9,11 @@ import (
 var registered Collector //nolint:gochecknoglobals // the exports of a module have no other way to find it
 
 // Register makes c what the module offers. Call it from init: nothing calls
-// the main function of a reactor.
-func Register(c Collector) { registered = c }
+// the main function of a reactor. It rehearses a run, without calling Collect.
+func Register(c Collector) {
+	registered = c
+	c.rehearse()
+}
 
 //go:wasmimport tocsin_v1 input_length
 func inputLength() uint32
