@@ -88,26 +88,108 @@ func NewBoard() *Board {
 // health of Systems and Groups. Staleness is counted from now, so that a
 // process that was down does not find everything stale when it comes back.
 func (b *Board) Load(systems []System, assignments []Assignment, standings map[string]Standing, rolled []Rolled, now time.Time) {
-	for _, s := range systems {
-		b.putSystem(s)
+	b.Adopt(Change{PutSystems: systems, PutAssignments: assignments}, standings, rolled, now)
+}
+
+// Adopt puts on the Board what others have decided and stored since it was
+// loaded, without deciding anything: edits, standings by Assignment, and
+// rolled-up health. Nothing may be uncommitted. Staleness of what is new, or
+// newly enabled, is counted from now.
+func (b *Board) Adopt(c Change, standings map[string]Standing, rolled []Rolled, now time.Time) {
+	for _, id := range c.DeleteAssignments {
+		if s, ok := b.assignments[id]; ok {
+			b.dropSeat(s)
+			s.whole.vacate()
+		}
 	}
-	for _, a := range assignments {
-		b.putAssignment(a, now).standing = standings[a.ID]
+	for _, id := range c.DeleteSystems {
+		w := b.system(id)
+		for _, s := range slices.Clone(w.parts) {
+			b.dropSeat(s)
+		}
+		b.place(System{ID: id}).exists = false
+		w.vacate()
+	}
+	for _, s := range c.PutSystems {
+		b.place(s)
+	}
+	for _, a := range c.PutAssignments {
+		s, ok := b.assignments[a.ID]
+		if !ok {
+			b.putAssignment(a, now)
+			continue
+		}
+		if a.Enabled && !s.Enabled {
+			s.from = now
+		}
+		s.Assignment = a
+	}
+	for id, standing := range standings {
+		if s, ok := b.assignments[id]; ok {
+			s.standing = standing
+		}
 	}
 	for _, r := range rolled {
+		var w *whole
 		switch r.Subject.Kind {
 		case OfSystem:
-			if w := b.systems[r.Subject.ID]; w != nil {
-				w.rolled = r
-			}
+			w = b.systems[r.Subject.ID]
 		case OfGroup:
-			if w := b.groups[r.Subject.ID]; w != nil {
-				w.rolled = r
-			}
+			w = b.groups[r.Subject.ID]
 		case OfAssignment:
+		}
+		if w != nil {
+			w.rolled = r
 		}
 	}
 	b.Commit()
+}
+
+// place is putSystem that leaves nothing of groups without members.
+func (b *Board) place(s System) *whole {
+	left := slices.Clone(b.system(s.ID).groups)
+	w := b.putSystem(s)
+	for _, g := range left {
+		g.vacate()
+	}
+	return w
+}
+
+// vacate makes w begin anew if it comes back, when nothing watches it.
+func (w *whole) vacate() {
+	if !w.watched() {
+		w.rolled = Rolled{}
+	}
+}
+
+// Concerned names the Systems whose health an edit may decide anew, in order:
+// what [Board.Configure] makes of it depends on the standings of their
+// Assignments, and of no others.
+func (b *Board) Concerned(c Change) []string {
+	systems := map[*whole]bool{}
+	add := func(id string) {
+		for _, w := range b.dependants([]*whole{b.system(id)}) {
+			systems[w] = true
+		}
+	}
+	for _, id := range c.DeleteAssignments {
+		system, _ := SplitAssignmentID(id)
+		add(system)
+	}
+	for _, id := range c.DeleteSystems {
+		add(id)
+	}
+	for _, s := range c.PutSystems {
+		add(s.ID)
+	}
+	for _, a := range c.PutAssignments {
+		add(a.System)
+	}
+	out := make([]string, 0, len(systems))
+	for _, w := range inOrder(systems) {
+		out = append(out, w.subject.ID)
+	}
+	return out
 }
 
 // Standing of an Assignment, false when it is not on the Board.
@@ -352,7 +434,7 @@ func (b *Board) roll(systems, groups []*whole, cause Cause, run int64, at time.T
 		}
 	}
 	for _, w := range b.dependants(down) {
-		b.decide(w, cause, run, at) // moves its causes and never its health, so no group
+		b.blame(w)
 	}
 	if len(groups) > 1 {
 		slices.SortFunc(groups, byID)
@@ -381,6 +463,22 @@ func (b *Board) dependants(systems []*whole) []*whole {
 		systems = append(systems, b.downstream[w.subject.ID]...)
 	}
 	return out
+}
+
+// blame finds out anew which systems upstream w is caused by. That moves nothing
+// else of it, and needs no standings: those of w may be decided elsewhere.
+func (b *Board) blame(w *whole) {
+	var causes []string
+	if w.watched() && w.rolled.Health.Bad() {
+		causes = b.causes(w)
+	}
+	if slices.Equal(causes, w.rolled.CausedBy) {
+		return
+	}
+	if _, ok := b.moved[w]; !ok {
+		b.moved[w] = w.rolled
+	}
+	w.rolled.CausedBy = causes
 }
 
 // decide sets the rolled-up health of w, notes a Transition when it moved, and
