@@ -192,6 +192,17 @@ func (b *Board) Concerned(c Change) []string {
 	return out
 }
 
+// Systems that are configured, by id, in no order.
+func (b *Board) Systems() []string {
+	out := make([]string, 0, len(b.systems))
+	for id, w := range b.systems {
+		if w.exists {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // Standing of an Assignment, false when it is not on the Board.
 func (b *Board) Standing(id string) (Standing, bool) {
 	s, ok := b.assignments[id]

@@ -14,6 +14,10 @@ import (
 func (s *Store) Apply(ctx context.Context, e store.Edit) (int64, error) {
 	version := e.Base + 1
 	err := s.move(ctx, "apply edit", func(m *move) error {
+		if err := m.refresh(m.s.ledger.board.Concerned(e.Systems)); err != nil {
+			return err
+		}
+		m.edited = true
 		m.check("set_catalog", fmt.Errorf("the edit was made from version %d of the catalog: %w", e.Base, store.ErrConflict), version)
 		for _, o := range e.Delete {
 			m.check("delete_object", fmt.Errorf("delete %s %s: %w", o.Kind, o.ID, store.ErrNotFound), string(o.Kind), o.ID)
@@ -46,7 +50,7 @@ func (m *move) applySystems(c core.Change) error {
 		if err != nil {
 			return fmt.Errorf("write system %s: %w", system.ID, err)
 		}
-		m.queue("put_system", system.ID, string(body))
+		m.queue("put_system", system.ID, string(body), m.s.ledger.turn)
 	}
 	m.removeAssignments(c)
 	for _, a := range c.PutAssignments {
@@ -81,7 +85,7 @@ func (m *move) removeAssignments(c core.Change) {
 			continue
 		}
 		// First the assignment: whoever sets a value of it holds it meanwhile.
-		m.queue("remove_assignment", d.key)
+		m.queue("remove_assignment", d.key, l.turn)
 		m.queue("drop_values_of_assignment", d.id)
 		l.touch(d)
 		l.setRemoved(d, true)
@@ -102,12 +106,12 @@ func (m *move) putAssignment(a core.Assignment) error {
 	}
 	if d := l.desks[a.ID]; d != nil {
 		l.setRemoved(d, false)
-		m.queue("update_assignment", d.key, string(body))
+		m.queue("update_assignment", d.key, string(body), l.turn)
 		return nil
 	}
 	l.lastKey++
 	d := &desk{key: l.lastKey, id: a.ID}
-	m.queue("insert_assignment", d.key, d.id, a.System, string(body))
+	m.queue("insert_assignment", d.key, d.id, a.System, string(body), l.turn)
 	m.queue("insert_standing", d.key, pack.Standing(nil, core.Standing{}))
 	l.desks[d.id] = d
 	l.created = append(l.created, d)

@@ -27,10 +27,13 @@ func (s *Store) Runs(ctx context.Context, q store.RunQuery) ([]core.Run, error) 
 	}
 	var out []core.Run
 	if err == nil {
-		err = s.read(ctx, "runs_by_id", []any{ids, q.WithDetails}, func(row scan) error {
-			run, err := s.scanRun(row, q.WithDetails)
-			out = append(out, run)
-			return err
+		err = s.withNames(ctx, func() error {
+			out = out[:0]
+			return s.read(ctx, "runs_by_id", []any{ids, q.WithDetails}, func(row scan) error {
+				run, err := s.scanRun(row, q.WithDetails)
+				out = append(out, run)
+				return err
+			})
 		})
 	}
 	if err != nil {
@@ -166,6 +169,27 @@ func (s *Store) skip(ctx context.Context, c chain, before int64) (chain, error) 
 	return c, err
 }
 
+// withNames reads runs, and once more when they have names of samples that
+// another process has numbered.
+func (s *Store) withNames(ctx context.Context, read func() error) error {
+	err := read()
+	if !errors.Is(err, pack.ErrDamaged) {
+		return err
+	}
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	known := errors.New("it waits for what became of a transaction")
+	if s.ledger.unsure == nil {
+		known = s.loadNames(ctx, s.pool)
+	}
+	s.give()
+	if known != nil {
+		return fmt.Errorf("read names of samples: %w", known)
+	}
+	return read()
+}
+
 func (s *Store) scanRun(row scan, samples bool) (core.Run, error) {
 	var run core.Run
 	var ended int64
@@ -190,10 +214,12 @@ func (s *Store) scanRun(row scan, samples bool) (core.Run, error) {
 // Run implements [store.History].
 func (s *Store) Run(ctx context.Context, id int64) (core.Run, error) {
 	var run core.Run
-	err := s.read(ctx, "run", []any{id}, func(row scan) error {
-		var err error
-		run, err = s.scanRun(row, true)
-		return err
+	err := s.withNames(ctx, func() error {
+		return s.read(ctx, "run", []any{id}, func(row scan) error {
+			var err error
+			run, err = s.scanRun(row, true)
+			return err
+		})
 	})
 	if err == nil && run.ID == 0 {
 		err = store.ErrNotFound
@@ -310,10 +336,7 @@ func (s *Store) pruneRuns(ctx context.Context, before int64, gone *int64) error 
 	}
 	if last > was {
 		if err := s.write(ctx, "move the floor", func(t *tx) error {
-			n, err := t.exec("raise_floor", s.epoch, last)
-			if err == nil && n == 0 {
-				err = ErrTakenOver
-			}
+			_, err := t.exec("raise_floor", last)
 			if err == nil {
 				_, err = t.exec("prune_marks", last)
 			}

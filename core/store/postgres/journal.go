@@ -24,6 +24,9 @@ type decisionCounts struct {
 
 // Load implements [store.Journal].
 func (s *Store) Load(ctx context.Context) (cursor int64, state map[string][]byte, err error) {
+	if err := s.beginTerm(ctx); err != nil {
+		return 0, nil, fmt.Errorf("load journal: %w", err)
+	}
 	state = map[string][]byte{}
 	err = s.read(ctx, "journal", nil, func(row scan) error {
 		var key *string
@@ -42,6 +45,21 @@ func (s *Store) Load(ctx context.Context) (cursor int64, state map[string][]byte
 	return cursor, state, nil
 }
 
+// beginTerm notes in which epoch of the lease of the rules their journal is
+// about to be read: what is decided from it can be committed in that one only.
+func (s *Store) beginTerm(ctx context.Context) error {
+	var epoch int64
+	err := s.readRow(ctx, "lease_of_rules", []any{s.member.id.Load()}, &epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		epoch, err = 0, nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the lease of the rules: %w", err)
+	}
+	s.member.term.Store(epoch)
+	return nil
+}
+
 // Commit implements [store.Journal]. The cursor never goes back: a smaller one
 // leaves it where it is.
 func (s *Store) Commit(ctx context.Context, turn store.Turn) error {
@@ -49,9 +67,9 @@ func (s *Store) Commit(ctx context.Context, turn store.Turn) error {
 	defer s.counts.mu.Unlock()
 	err := s.write(ctx, "commit turn", func(t *tx) error {
 		var one int
-		switch err := t.row("check_epoch", []any{s.epoch}, &one); {
+		switch err := t.row("check_rules", []any{s.member.id.Load(), s.member.term.Load()}, &one); {
 		case errors.Is(err, pgx.ErrNoRows):
-			return ErrTakenOver
+			return store.ErrFenced
 		case err != nil:
 			return err
 		}

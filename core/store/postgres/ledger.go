@@ -3,8 +3,8 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
@@ -14,10 +14,15 @@ import (
 // ledger is what the writer keeps in memory beside the tables. Whatever a
 // transaction changes in it is undone when the transaction fails.
 type ledger struct {
-	board *core.Board
-	desks map[string]*desk
-	parts []partition // of runs, in order
+	board  *core.Board
+	desks  map[string]*desk
+	parts  []partition // of runs, in order
+	loaded bool        // once
 	mark
+
+	// The shards whose standings are those of the tables, by the epoch of the
+	// lease for which that is so; 0: none.
+	fresh [core.Shards]int64
 
 	// Of the transaction that goes on.
 	touched  []*desk
@@ -33,6 +38,8 @@ type ledger struct {
 // mark is how far the ledger is.
 type mark struct {
 	turn    int64
+	edited  int64 // turn of the newest edit of the catalog
+	layout  int64 // turn of the newest partition or name of a sample
 	lastKey int64
 	lastRun int64
 	lastSeq int64
@@ -54,76 +61,56 @@ type desk struct {
 	was       *[2]int64 // the heads as they were, while a transaction goes on
 }
 
-// load reads everything the writer keeps in memory.
+// load reads everything the writer keeps in memory, at an instant at which
+// nobody writes.
 func (s *Store) load(ctx context.Context) error {
 	s.ledger = ledger{board: core.NewBoard(), desks: map[string]*desk{}}
-	l := &s.ledger
-	var names []string
-	var version, epoch int64
-	err := errors.Join(
-		s.read(ctx, "sample_names", nil, func(row scan) error {
-			var key int
-			var name []byte
-			if err := row(&key, &name); err != nil {
-				return err
-			}
-			for len(names) < key {
-				names = append(names, "")
-			}
-			names[key-1] = string(name)
-			return nil
-		}),
-		s.read(ctx, "run_partitions", nil, func(row scan) error {
-			var p partition
-			err := row(&p.first, &p.past, &p.began)
-			l.parts = append(l.parts, p)
-			return err
-		}),
-		s.loadBoard(ctx),
-		s.readRow(ctx, "ledger", nil, &epoch, &l.turn, &l.lastRun, &l.latestRun, &l.lastSeq, &l.latestSeq),
-		s.readRow(ctx, "counter", []any{"catalog"}, &version),
-	)
-	if err != nil {
+	var version int64
+	if err := s.readRow(ctx, "counter", []any{"catalog"}, &version); err != nil {
 		return err
 	}
-	s.words.Reset(names)
-	s.head.set(l.lastSeq)
+	m := &move{s: s, ctx: ctx}
+	defer m.abandon(ctx)
+	if err := m.begin(); err != nil {
+		return err
+	}
+	s.ledger.fresh = m.leases
 	s.version.set(version)
+	s.tell()
 	return nil
 }
 
-func (s *Store) loadBoard(ctx context.Context) error {
-	var systems []core.System
-	var rolled []core.Rolled
-	var assignments []core.Assignment
-	standings := map[string]core.Standing{}
-	err := errors.Join(
-		s.read(ctx, "systems", nil, jsonInto(&systems)),
-		s.read(ctx, "rollups", nil, jsonInto(&rolled)),
-		s.read(ctx, "desks", nil, func(row scan) error {
-			var d desk
-			var body, standing []byte
-			if err := row(&d.key, &d.id, &d.removed, &body, &d.newest, &d.newestBad, &standing); err != nil {
-				return err
-			}
-			s.ledger.desks[d.id] = &d
-			s.ledger.lastKey = max(s.ledger.lastKey, d.key)
-			if d.removed {
-				return nil
-			}
-			var a core.Assignment
-			if err := json.Unmarshal(body, &a); err != nil {
-				return fmt.Errorf("assignment %s: %w", d.id, err)
-			}
-			assignments = append(assignments, a)
-			var err error
-			if standings[d.id], err = pack.UnpackStanding(standing); err != nil {
-				return fmt.Errorf("standing of %s: %w", d.id, err)
-			}
-			return nil
-		}),
-	)
-	s.ledger.board.Load(systems, assignments, standings, rolled, time.Now())
+func (s *Store) loadNames(ctx context.Context, on querier) error {
+	var names []string
+	err := query(ctx, s, on, "sample_names", nil, func(row scan) error {
+		var key int
+		var name []byte
+		if err := row(&key, &name); err != nil {
+			return err
+		}
+		for len(names) < key {
+			names = append(names, "")
+		}
+		names[key-1] = string(name)
+		return nil
+	})
+	if err == nil {
+		s.words.Reset(names)
+	}
+	return err
+}
+
+func (s *Store) loadPartitions(ctx context.Context, on querier) error {
+	var parts []partition
+	err := query(ctx, s, on, "run_partitions", nil, func(row scan) error {
+		var p partition
+		err := row(&p.first, &p.past, &p.began)
+		parts = append(parts, p)
+		return err
+	})
+	if err == nil {
+		s.ledger.parts = parts
+	}
 	return err
 }
 
@@ -189,6 +176,13 @@ func (s *Store) Record(ctx context.Context, runs []*core.Run) error {
 	}
 	err = s.move(ctx, "record runs", func(m *move) error {
 		m.recorded = runs
+		names := make([]string, len(runs))
+		for i, run := range runs {
+			names[i] = run.Assignment
+		}
+		if err := m.freshen(names); err != nil {
+			return err
+		}
 		known := map[*core.Run]bool{} // stored before
 		for _, run := range runs {
 			if id, ok := s.ledger.stored[run]; ok {
@@ -223,7 +217,7 @@ func (m *move) record(run *core.Run) error {
 	l := &m.s.ledger
 	run.ID = 0
 	d := l.desks[run.Assignment]
-	if d == nil || d.removed {
+	if d == nil || d.removed || !m.ours(d.id) {
 		return nil
 	}
 	l.touch(d)
@@ -271,6 +265,7 @@ func (m *move) insertRun(d *desk, run *core.Run) error {
 	for key := known + 1; key <= words.Len(); key++ {
 		name, _ := words.Name(uint64(key)) //nolint:gosec // positive
 		m.queue("insert_sample_name", key, []byte(name))
+		m.laidOut = true
 	}
 	return nil
 }
@@ -300,7 +295,11 @@ func (s *Store) Expire(ctx context.Context, assignments []string, now time.Time)
 		return nil
 	}
 	return s.move(ctx, "expire assignments", func(m *move) error {
-		return m.append(s.ledger.board.Expire(assignments, now))
+		ours := slices.DeleteFunc(slices.Clone(assignments), func(id string) bool { return !m.ours(id) })
+		if err := m.freshen(ours); err != nil {
+			return err
+		}
+		return m.append(s.ledger.board.Expire(ours, now))
 	})
 }
 

@@ -16,10 +16,16 @@ import (
 	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
-// move is one transaction of the ledger. It is put together first and then
-// sent at once, so that few answers of the server are waited for.
+// move is one transaction of the ledger. It begins with what others did; the
+// rest is put together first and then sent at once, so that few answers of the
+// server are waited for.
 type move struct {
 	s        *Store
+	ctx      context.Context //nolint:containedctx // lives as long as one call of move
+	xact     string          // number of the transaction
+	leases   [core.Shards]int64
+	edited   bool // the catalog
+	laidOut  bool // partitions and names of samples
 	batch    pgx.Batch
 	rows     copyRows // of runs
 	entries  []pack.Entry
@@ -29,7 +35,7 @@ type move struct {
 
 // commit is a transaction that was asked to commit and whose answer was lost.
 type commit struct {
-	turn     int64
+	xact     string
 	recorded []*core.Run
 	ids      []int64
 	did      bool // it is known to have taken place
@@ -65,10 +71,14 @@ func (s *Store) move(ctx context.Context, what string, do func(*move) error) err
 	if err := s.ready(ctx); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	m := &move{s: s, ctx: ctx}
+	if err := m.begin(); err != nil {
+		m.abandon(ctx)
+		return fmt.Errorf("%s: %w", what, err)
+	}
 	l := &s.ledger
 	l.before, l.words = l.mark, s.words.Len()
 	l.turn++
-	m := &move{s: s}
 	err := do(m)
 	if err == nil {
 		err = m.settle()
@@ -76,6 +86,8 @@ func (s *Store) move(ctx context.Context, what string, do func(*move) error) err
 	answered := true
 	if err == nil {
 		answered, err = m.send(ctx)
+	} else {
+		m.abandon(ctx)
 	}
 	switch {
 	case err == nil:
@@ -84,7 +96,7 @@ func (s *Store) move(ctx context.Context, what string, do func(*move) error) err
 	case answered:
 		s.undo()
 	default:
-		c := &commit{turn: l.turn, recorded: m.recorded}
+		c := &commit{xact: m.xact, recorded: m.recorded}
 		for _, run := range m.recorded {
 			c.ids = append(c.ids, run.ID)
 		}
@@ -149,30 +161,20 @@ func (s *Store) ready(ctx context.Context) error {
 }
 
 func (s *Store) resume(ctx context.Context, conn *pgx.Conn) error {
-	var epoch int64
-	var now mark
-	err := conn.QueryRow(ctx, s.texts["ledger"]).Scan(&epoch, &now.turn, &now.lastRun, &now.latestRun, &now.lastSeq, &now.latestSeq)
-	if err != nil {
-		return fmt.Errorf("read the ledger: %w", err)
-	}
-	if epoch != s.epoch {
-		return ErrTakenOver
-	}
-	// The lock comes after what the lost connection had begun: the server gives
-	// it up when that has ended.
-	if ok, err := tryLock(ctx, conn); err != nil || !ok {
-		return errors.Join(errors.New("the server still holds the lost connection"), err)
-	}
 	l := &s.ledger
 	c := l.unsure
 	if c == nil {
 		return nil
 	}
-	if err := conn.QueryRow(ctx, s.texts["ledger"]).Scan(&epoch, &now.turn, &now.lastRun, &now.latestRun, &now.lastSeq, &now.latestSeq); err != nil {
-		return fmt.Errorf("read the ledger: %w", err)
+	var outcome string
+	if err := conn.QueryRow(ctx, s.texts["outcome"], c.xact).Scan(&outcome); err != nil {
+		return fmt.Errorf("ask what became of a transaction: %w", err)
+	}
+	if outcome == "in progress" {
+		return errors.New("the server still holds the lost connection")
 	}
 	l.unsure = nil
-	if now.turn != c.turn {
+	if outcome != "committed" {
 		s.undo()
 		return nil
 	}
@@ -204,13 +206,20 @@ func (m *move) settle() error {
 		m.queue("delete_rollup", pack.Kind(gone.Kind), gone.ID)
 	})
 	if len(kinds) > 0 {
-		m.queue("put_rollups", kinds, ids, bodies)
+		m.queue("put_rollups", kinds, ids, bodies, l.turn)
 	}
 	m.writeStandings()
 	m.writeEntries()
 	if l.lastRun > l.before.lastRun {
 		m.makeRoom(time.Now())
 	}
+	if m.edited {
+		l.edited = l.turn
+	}
+	if m.laidOut {
+		l.layout = l.turn
+	}
+	m.queue("advance_ledger", l.turn, l.lastRun, l.latestRun, l.lastSeq, l.latestSeq, l.edited, l.layout)
 	return m.err
 }
 
@@ -269,13 +278,7 @@ func (m *move) send(ctx context.Context) (answered bool, err error) {
 
 func (m *move) write(ctx context.Context) error {
 	s := m.s
-	l := &s.ledger
-	all := pgx.Batch{}
-	all.Queue("BEGIN")
-	first := move{s: s}
-	first.check("fence", ErrTakenOver, s.epoch, l.turn, l.lastRun, l.latestRun, l.lastSeq, l.latestSeq)
-	all.QueuedQueries = append(append(all.QueuedQueries, first.batch.QueuedQueries...), m.batch.QueuedQueries...)
-	if err := s.conn.SendBatch(ctx, &all).Close(); err != nil {
+	if err := s.conn.SendBatch(ctx, &m.batch).Close(); err != nil {
 		return err
 	}
 	if len(m.rows.data) == 0 {
@@ -290,7 +293,7 @@ func (m *move) write(ctx context.Context) error {
 
 // abandon ends the transaction, or the connection when that fails.
 func (m *move) abandon(ctx context.Context) {
-	if m.s.conn.IsClosed() {
+	if m.s.conn == nil || m.s.conn.IsClosed() {
 		return
 	}
 	if _, err := m.s.conn.Exec(ctx, "ROLLBACK"); err != nil {

@@ -59,6 +59,7 @@ func (m *move) makeRoom(now time.Time) {
 		l.parts = append(slices.Clip(l.parts), p)
 	}
 	if len(l.parts) > len(was) {
+		m.laidOut = true
 		l.restored = append(l.restored, func() { l.parts = was })
 	}
 }
@@ -72,10 +73,16 @@ func (s *Store) dropPartitions(ctx context.Context, floor int64) error {
 	}
 	defer s.give()
 	l := &s.ledger
+	if err := s.loadPartitions(ctx, s.pool); err != nil { // others make and drop some too
+		return err
+	}
 	for len(l.parts) > 1 && l.parts[0].past-1 <= floor && l.unsure == nil {
 		p := l.parts[0]
 		err := s.write(ctx, "drop "+p.table(), func(t *tx) error {
 			if _, err := t.tx.Exec(t.ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+				return err
+			}
+			if _, err := t.exec("lock_ledger"); err != nil { // so that writers of other processes wait there
 				return err
 			}
 			if _, err := t.tx.Exec(t.ctx, "DROP TABLE "+p.table()); err != nil {

@@ -162,17 +162,22 @@ func TestFence(t *testing.T) {
 	if run.ID != 1 {
 		t.Errorf("the run has id %d, want 1: it is stored once", run.ID)
 	}
-	execute(t, conn, "UPDATE ledger SET epoch = epoch + 1")
+	// Somebody else who takes everything, and is there for ever.
+	execute(t, conn, `WITH thief AS (INSERT INTO nodes (name, started, since, expires) VALUES ('thief', now(), now(), 'infinity') RETURNING id)
+		UPDATE leases SET owner = thief.id, epoch = epoch + 1 FROM thief`)
 	run = failing()
-	if err := s.Record(t.Context(), []*core.Run{run}); !errors.Is(err, postgres.ErrTakenOver) || run.ID != 0 {
-		t.Errorf("record: error is %v, id %d; want that the database was taken over", err, run.ID)
+	if err := s.Record(t.Context(), []*core.Run{run}); err != nil || run.ID != 0 {
+		t.Errorf("record: error is %v, id %d; want that a run of another's shard is dropped", err, run.ID)
+	}
+	if err := s.Expire(t.Context(), []string{run.Assignment}, benchStart.Add(time.Hour)); err != nil {
+		t.Error(err)
 	}
 	err := s.Commit(t.Context(), store.Turn{Cursor: 9})
-	for try := 0; try < 20 && err != nil && !errors.Is(err, postgres.ErrTakenOver); try++ {
+	for try := 0; try < 20 && err != nil && !errors.Is(err, store.ErrFenced); try++ {
 		err = s.Commit(t.Context(), store.Turn{Cursor: 9}) // a connection of the pool may be a lost one
 	}
-	if !errors.Is(err, postgres.ErrTakenOver) {
-		t.Errorf("commit: error is %v, want that the database was taken over", err)
+	if !errors.Is(err, store.ErrFenced) {
+		t.Errorf("commit: error is %v, want that it is fenced", err)
 	}
 	runs, newest, err := s.RunsAfter(t.Context(), 0, 10)
 	if err != nil || len(runs) != 1 || newest != 1 {
@@ -360,6 +365,9 @@ func TestConstraints(t *testing.T) {
 		{"UPDATE ledger SET run = 1", "never goes back"},
 		{"UPDATE ledger SET floor = 99", "ledger_check"},
 		{"INSERT INTO ledger VALUES (false, 0, 0, 0, 0, 0, 0, 0)", "ledger_one_check"},
+		{"UPDATE leases SET owner = (SELECT max(id) + 1 FROM nodes), epoch = epoch + 1 WHERE share = 7", "leases_owner_fkey"},
+		{"UPDATE leases SET epoch = epoch - 1 WHERE share = 7", "an epoch of its own"},
+		{"INSERT INTO leases VALUES (257, NULL, 0)", "leases_share_check"},
 		{"UPDATE runs SET prev = id", "check"},
 		{"UPDATE runs SET outcome = 4", "check"},
 		{"INSERT INTO firings (id, rule, created, status, updated, body) VALUES ('f', 'r', 0, 'queued', 0, '{}')", "firings_id_key"},

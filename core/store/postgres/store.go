@@ -1,14 +1,16 @@
 // Package postgres keeps the storage contract of core/store in a Postgres
 // database, version 15 or later.
 //
-// One process at a time uses a database. It holds an advisory lock while it
-// lives, and its epoch fences what it writes: once another process has taken
-// the database over, a transaction of the ledger or of the rules fails with
-// [ErrTakenOver], however late it comes. Health is decided in memory, so all
-// transactions of the ledger go one after another over one connection of their
-// own; everything else goes through a pool. What was acknowledged is as durable
-// as the server's synchronous_commit makes it, which by default survives a
-// crash of the machine.
+// Several processes share a database, see [store.Nodes]: each holds leases on
+// shards of the Systems, which it renews over a connection of its own, and the
+// clock of the server says when they have run out. Health is decided in
+// memory. Transactions of the ledger go one after another: the first thing each
+// does is to lock the one row of the ledger, to read what other processes have
+// decided since, and whose the shards are now. What a process keeps in memory
+// of a shard counts for one epoch of its lease; in another it is read anew. So
+// whatever comes late is dropped, and Seq has no gaps. Everything else goes
+// through a pool. What was acknowledged is as durable as the server's
+// synchronous_commit makes it, which by default survives a crash of the machine.
 //
 // When the answer to a commit is lost with the connection, the store connects
 // again and finds out whether it took place: no run is stored twice.
@@ -21,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,13 +37,19 @@ import (
 
 // Options of a [Store]. Zero is ready for use.
 type Options struct {
-	// Connections is how many connections the pool has at most, beside one for
-	// the ledger and one that listens. Default 8.
+	// Node is the name of this process among those that share the database.
+	// Default the name of the machine.
+	Node string
+	// Lease is how long other processes wait for one that is not heard of until
+	// they take its work over. Default 8 s.
+	Lease time.Duration
+	// Connections is how many connections the pool has at most, beside one each
+	// for the ledger, for leases and to listen. Default 8.
 	Connections int
 	// StatementTimeout is how long one statement may take. Default 30 s.
 	StatementTimeout time.Duration
 	// TakeOver is how long Open waits for another process to let go of the
-	// database. Default 10 s.
+	// name. Default 10 s.
 	TakeOver time.Duration
 	// KeepDecisions is how many decisions of a rule that are neither fire nor
 	// recover are kept at least; up to a quarter more are before they are
@@ -52,6 +61,12 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Node == "" {
+		o.Node, _ = os.Hostname() // a machine without a name has this one
+	}
+	if o.Lease <= 0 {
+		o.Lease = 8 * time.Second
+	}
 	if o.Connections <= 0 {
 		o.Connections = 8
 	}
@@ -71,11 +86,11 @@ func (o Options) withDefaults() Options {
 }
 
 var (
-	// ErrInUse is returned by [Open] when another process uses the database.
-	ErrInUse = errors.New("another tocsin uses it; stop that one, or give this one a database of its own")
-	// ErrTakenOver is returned when another process has taken the database
-	// over. It does not go away.
-	ErrTakenOver = errors.New("another tocsin has taken the database over; restart this one when that one has ended")
+	// ErrInUse is returned by [Open] when another process has the name.
+	ErrInUse = errors.New("another tocsin of this name uses the database; stop that one, or give this one a name of its own with --node")
+	// ErrTakenOver is returned when another process has come in the place of
+	// this one, under its name. It does not go away.
+	ErrTakenOver = errors.New("another tocsin has taken the name of this node; restart this one when that one has ended, or with a name of its own")
 
 	errClosed = errors.New("the database is closed")
 )
@@ -89,17 +104,21 @@ type Store struct {
 	texts   map[string]string // queries by name
 	words   pack.Words        // names of samples
 
+	space string // names the schema among those of the server
+
 	closed    chan struct{}
 	closing   sync.Once
-	listening sync.WaitGroup
+	listening sync.WaitGroup // and beating
+	member    membership
 	head      signal // greatest Seq
 	version   signal // of the catalog
+	shelf     signal // version of modules and secrets
+	asks      signal // counts hints
 
 	// turn is held by whoever writes to the ledger; what follows belongs to its
-	// holder, but for epoch, which never changes.
+	// holder.
 	turn   chan struct{}
 	conn   *pgx.Conn
-	epoch  int64
 	ledger ledger
 	counts decisionCounts
 }
@@ -118,15 +137,18 @@ var (
 	_ store.Sessions   = (*Store)(nil)
 	_ store.Secrets    = (*Store)(nil)
 	_ store.Recordings = (*Store)(nil)
+	_ store.Nodes      = (*Store)(nil)
+	_ store.Peers      = (*Store)(nil)
 )
 
 // Open opens the database that url names (postgres://user@host/database) and
 // brings it up to this release. What url leaves out is taken from the usual
-// PG... variables and files of Postgres. It fails when another process uses the
-// database, and when a newer release has written it. Close it when done.
+// PG... variables and files of Postgres. It fails when another process has the
+// name, and when a newer release has written it. Close it when done.
 func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	s := &Store{options: options.withDefaults(), closed: make(chan struct{}), turn: make(chan struct{}, 1)}
 	s.counts.of = map[string]int{}
+	s.member.kick = make(chan struct{}, 1)
 	if err := s.open(ctx, url); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close()) //nolint:contextcheck // closing must take place although ctx has ended
 	}
@@ -141,7 +163,7 @@ func (s *Store) open(ctx context.Context, url string) error {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 	for name, value := range map[string]string{
 		"application_name": "tocsin", "statement_timeout": ms(s.options.StatementTimeout), "lock_timeout": ms(s.options.StatementTimeout),
-		"idle_in_transaction_session_timeout": ms(2 * s.options.StatementTimeout),
+		"idle_in_transaction_session_timeout": ms(max(s.options.Lease, patience)),
 		// So that the server lets go soon of a process whose machine is gone.
 		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3",
 	} {
@@ -157,71 +179,45 @@ func (s *Store) open(ctx context.Context, url string) error {
 	if s.texts, err = loadQueries(); err != nil {
 		return err
 	}
-	if s.conn, err = pgx.ConnectConfig(ctx, s.config); err != nil {
+	if s.member.conn, err = pgx.ConnectConfig(ctx, s.config); err != nil {
 		return err
 	}
 	var version int
-	if err := s.conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::integer").Scan(&version); err != nil {
+	const about = "SELECT current_setting('server_version_num')::integer, hashtext(current_schema())::text"
+	if err := s.member.conn.QueryRow(ctx, about).Scan(&version, &s.space); err != nil {
 		return fmt.Errorf("read the version of the server: %w", err)
 	}
 	if version < 150000 {
 		return fmt.Errorf("the server is Postgres %d; version 15 or later is needed", version/10000)
 	}
-	if err := s.own(ctx); err != nil {
+	if err := migrate(ctx, s.member.conn); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.conn); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return err
 	}
+	// All but the leases is ended by others when this process is taken for dead.
+	s.config = s.config.Copy()
+	s.config.RuntimeParams["application_name"] = s.sessionName(s.member.id.Load())
+	config.ConnConfig = s.config.Copy()
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return err
 	}
-	if err := s.takeOver(ctx); err != nil {
+	if err := s.beat(ctx); err != nil {
+		return err
+	}
+	if s.conn, err = pgx.ConnectConfig(ctx, s.config); err != nil {
+		return err
+	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	if err := s.beginTerm(ctx); err != nil {
 		return err
 	}
 	s.listening.Go(s.listen)
+	s.listening.Go(s.beatOften)
 	return nil
-}
-
-// own takes the lock of the process that uses the database. A server may need
-// a moment to see that the one before has ended.
-func (s *Store) own(ctx context.Context) error {
-	for late := time.Now().Add(s.options.TakeOver); ; {
-		ok, err := tryLock(ctx, s.conn)
-		if ok || err != nil {
-			return err
-		}
-		if time.Now().After(late) {
-			return ErrInUse
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// tryLock takes the lock of the schema behind conn, for as long as it is
-// connected.
-func tryLock(ctx context.Context, conn *pgx.Conn) (ok bool, err error) {
-	err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(7407108, hashtext(current_schema()))").Scan(&ok)
-	return ok, err
-}
-
-// takeOver makes this process the one whose transactions count, and reads what
-// the writer keeps in memory.
-func (s *Store) takeOver(ctx context.Context) error {
-	err := pgx.BeginFunc(ctx, s.conn, func(t pgx.Tx) error {
-		if _, err := t.Exec(ctx, s.texts["lock_ledger"]); err != nil {
-			return err
-		}
-		return t.QueryRow(ctx, s.texts["take_over"]).Scan(&s.epoch)
-	})
-	if err != nil {
-		return fmt.Errorf("take the database over: %w", err)
-	}
-	return s.load(ctx)
 }
 
 // Close waits for the writer and closes all connections. Waiters return. A
@@ -231,12 +227,13 @@ func (s *Store) Close() error {
 		close(s.closed)
 		s.turn <- struct{}{} // never given back: there is no writing after this
 		s.listening.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		s.depart(ctx)
 		if s.pool != nil {
 			s.pool.Close()
 		}
 		if s.conn != nil {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
 			_ = s.conn.Close(ctx) // nothing is lost with it
 		}
 	})
@@ -337,12 +334,26 @@ func (s *Store) hear(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if hint.Payload == "catalog" {
+		switch hint.Payload {
+		case "catalog":
 			if now, err := s.catalogVersion(ctx); err == nil {
 				s.version.set(now)
 			}
-		} else if now, err := s.Head(ctx); err == nil {
-			s.head.set(now)
+		case "shelf":
+			if now, err := s.shelfVersion(ctx); err == nil {
+				s.shelf.set(now)
+			}
+		case "asks":
+			s.asks.set(s.asks.value.Load() + 1)
+		case "nodes":
+			select {
+			case s.member.kick <- struct{}{}:
+			default:
+			}
+		default:
+			if now, err := s.Head(ctx); err == nil {
+				s.head.set(now)
+			}
 		}
 	}
 }

@@ -1,5 +1,5 @@
 -- name: put_system
-INSERT INTO systems (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body;
+INSERT INTO systems (id, body, turn) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET body = excluded.body, turn = excluded.turn;
 
 -- name: delete_system
 DELETE FROM systems WHERE id = $1;
@@ -8,13 +8,13 @@ DELETE FROM systems WHERE id = $1;
 SELECT body FROM systems ORDER BY id COLLATE "C";
 
 -- name: insert_assignment
-INSERT INTO assignments (key, id, system, body) VALUES ($1, $2, $3, $4);
+INSERT INTO assignments (key, id, system, body, turn) VALUES ($1, $2, $3, $4, $5);
 
 -- name: update_assignment
-UPDATE assignments SET body = $2, removed = false WHERE key = $1;
+UPDATE assignments SET body = $2, removed = false, turn = $3 WHERE key = $1;
 
 -- name: remove_assignment
-UPDATE assignments SET removed = true WHERE key = $1;
+UPDATE assignments SET removed = true, turn = $2 WHERE key = $1;
 
 -- name: insert_standing
 INSERT INTO standings (assignment, body) VALUES ($1, $2);

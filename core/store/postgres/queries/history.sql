@@ -74,7 +74,7 @@ SELECT id, ended < $1 FROM runs WHERE id >= $2 AND id > (SELECT floor FROM ledge
 SELECT floor FROM ledger;
 
 -- name: raise_floor
-UPDATE ledger SET floor = $2 WHERE epoch = $1 AND floor < $2;
+UPDATE ledger SET floor = $1 WHERE floor < $1;
 
 -- name: prune_marks
 DELETE FROM marks WHERE log = 'runs' AND id <= $1;

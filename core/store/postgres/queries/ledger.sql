@@ -1,16 +1,29 @@
--- First of every ledger transaction: one after another, and of one process.
--- name: fence
-UPDATE ledger SET turn = $2, run = $3, latest_run = $4, seq = $5, latest_transition = $6 WHERE epoch = $1 AND turn = $2 - 1;
-
--- Waits for all that the process before has begun to write.
+-- First of every ledger transaction: they go one after another, over all
+-- processes.
 -- name: lock_ledger
-SELECT epoch FROM ledger FOR UPDATE;
+SELECT turn, run, latest_run, seq, latest_transition, edited, layout, pg_current_xact_id()::text FROM ledger FOR UPDATE;
 
--- name: take_over
-UPDATE ledger SET epoch = epoch + 1 RETURNING epoch;
+-- name: advance_ledger
+UPDATE ledger SET turn = $1, run = $2, latest_run = $3, seq = $4, latest_transition = $5, edited = $6, layout = $7;
 
--- name: ledger
-SELECT epoch, turn, run, latest_run, seq, latest_transition FROM ledger;
+-- What became of a transaction whose commit was not answered.
+-- name: outcome
+SELECT coalesce(pg_xact_status($1::xid8), 'forgotten');
+
+-- name: rollups_since
+SELECT body FROM rollups WHERE turn > $1;
+
+-- Every system, with its body when it was edited since.
+-- name: systems_since
+SELECT id, CASE WHEN turn > $1 THEN body END FROM systems;
+
+-- name: desks_since
+SELECT a.key, a.id, a.removed, a.body, s.newest, s.newest_bad, s.body
+FROM assignments AS a JOIN standings AS s ON s.assignment = a.key WHERE a.turn > $1 ORDER BY a.key;
+
+-- name: desks_of
+SELECT a.key, a.id, a.removed, a.body, s.newest, s.newest_bad, s.body
+FROM assignments AS a JOIN standings AS s ON s.assignment = a.key WHERE a.system = ANY ($1::text[]);
 
 -- name: put_standings
 UPDATE standings AS s SET newest = n.newest, newest_bad = n.newest_bad, body = n.body
@@ -22,8 +35,8 @@ INSERT INTO transitions (seq, at, kind, scope, part, was, now, cause, run, body)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::integer[], $7::integer[], $8::text[], $9::bigint[], $10::json[]);
 
 -- name: put_rollups
-INSERT INTO rollups (kind, id, body) SELECT * FROM unnest($1::integer[], $2::text[], $3::json[])
-ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body;
+INSERT INTO rollups (kind, id, body, turn) SELECT *, $4::bigint FROM unnest($1::integer[], $2::text[], $3::json[])
+ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body, turn = excluded.turn;
 
 -- name: delete_rollup
 DELETE FROM rollups WHERE kind = $1 AND id = $2;

@@ -2,10 +2,6 @@
 -- name: journal
 SELECT c.value, g.key, g.body FROM counters AS c LEFT JOIN gate_states AS g ON true WHERE c.name = 'cursor';
 
--- Refuses what a process does that lost the database to another one.
--- name: check_epoch
-SELECT 1 FROM ledger WHERE epoch = $1 FOR KEY SHARE;
-
 -- name: put_gate_state
 INSERT INTO gate_states (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body;
 

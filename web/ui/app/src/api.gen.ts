@@ -894,6 +894,38 @@ export interface ModuleVersion extends Module, ModuleState {
 	changes: GrantChange[];
 }
 
+/** Node is one Tocsin process of those that share a database. */
+export interface Node {
+	name: string;
+	/** it is the one that answers */
+	here: boolean;
+	/** its lease has not run out */
+	alive: boolean;
+	started: string;
+	/** when others may take over what it holds, unless it is heard of before */
+	expires: string;
+	/** the parts of all systems that it checks, of 256 */
+	shards: number[];
+	/** it decides what rules do */
+	rules: boolean;
+	report: NodeReport;
+}
+
+/** NodeReport is what a Node says of itself. */
+export interface NodeReport {
+	version?: string;
+	/** assignments that it runs */
+	tasks: number;
+	/** 99th percentile of start after due, of the last one to two minutes */
+	late_p99_ms: number;
+	/** runs that are done and wait for storage */
+	unstored: number;
+	/** runs dropped since its start */
+	dropped: number;
+	/** how far its clock is behind that of the database */
+	clock_ms: number;
+}
+
 /** Every Outcome, in order of its number. */
 export const outcomes = ["pass", "warn", "fail", "error"] as const;
 
