@@ -148,6 +148,9 @@ func (a *asker) compose(f core.Firing, b *member, at time.Time) core.Firing {
 		code, sentence = "recovered", "closed; {subject} is {health}: {reason}"
 	}
 	f.Why = core.Because(code, sentence, "subject", b.Subject.ID, "health", env.Health, "reason", env.Why)
+	if a.m.o.Forget {
+		return f
+	}
 	text, err := json.Marshal(env.stepEnv(f, rule))
 	if err != nil {
 		panic(fmt.Sprintf("encode the facts of %s: %v", f.ID, err)) // plain data always encodes

@@ -29,6 +29,10 @@ type MachineOptions struct {
 	// Instant takes every firing as done at once, so that modes hold nothing
 	// back: for replay, where nothing is carried out. Default false.
 	Instant bool
+	// Forget keeps nothing that would have to be stored, and leaves out the facts
+	// and steps of firings: for backtests. [Machine.Changes] is empty then.
+	// Default false.
+	Forget bool
 	// Partitions is how many partitions a rule may have; the one that changed
 	// least lately is given up for a new one. Default 10,000.
 	Partitions int
@@ -603,7 +607,7 @@ func (m *Machine) begin(f *core.Firing) {
 func (m *Machine) keep(p *part, at time.Time) {
 	if p.dirty {
 		p.seen, p.dirty = at, false
-		if !p.moved {
+		if !p.moved && !m.o.Forget {
 			p.moved = true
 			m.moved = append(m.moved, p)
 		}

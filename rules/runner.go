@@ -238,7 +238,11 @@ func (r *Runner) active(ctx context.Context) ([]core.Firing, error) {
 // read gives the catalog, the rules and the version they belong to. An object
 // that cannot be read is left out, loudly.
 func (r *Runner) read(ctx context.Context) (Catalog, []Saved, int64, error) {
-	objects, version, err := r.store.Catalog.Objects(ctx)
+	return readCatalog(ctx, r.store.Catalog, r.log)
+}
+
+func readCatalog(ctx context.Context, from store.Catalog, log *slog.Logger) (Catalog, []Saved, int64, error) {
+	objects, version, err := from.Objects(ctx)
 	if err != nil {
 		return Catalog{}, nil, 0, fmt.Errorf("read the catalog: %w", err)
 	}
@@ -263,7 +267,7 @@ func (r *Runner) read(ctx context.Context) (Catalog, []Saved, int64, error) {
 			}
 		}
 		if err != nil {
-			r.log.ErrorContext(ctx, "stored object cannot be read", slog.String("kind", string(o.Kind)), slog.String("id", o.ID), slog.Any("err", err))
+			log.ErrorContext(ctx, "stored object cannot be read", slog.String("kind", string(o.Kind)), slog.String("id", o.ID), slog.Any("err", err))
 		}
 	}
 	return c, saved, version, nil

@@ -82,6 +82,7 @@ func Routes() map[string]Right {
 		"POST /api/v1/rules":               Editor,
 		"POST /api/v1/rules/validate":      Viewer,
 		"POST /api/v1/rules/expr":          Viewer,
+		"POST /api/v1/rules/backtest":      Viewer,
 		"GET /api/v1/rules/env":            Viewer,
 		"GET /api/v1/rules/{id}":           Viewer,
 		"PUT /api/v1/rules/{id}":           Editor,

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -39,6 +40,7 @@ func (s *server) rules(api huma.API, failed *huma.Schema) {
 			report.TookMicros = time.Since(began).Microseconds()
 			return answer(report), nil
 		})
+	add(s, api, failed, operation{route: "POST /api/v1/rules/backtest", id: "backtest-rule", summary: "What a rule would have made of the stored changes; nothing is sent"}, s.backtest)
 	add(s, api, failed, operation{route: "GET /api/v1/rules/env", id: "environment", summary: "What expressions can see", errors: []int{404}}, s.env)
 	add(s, api, failed, operation{route: "GET /api/v1/rules/{id}/decisions", id: "decisions", summary: "What a rule decided, newest first"}, s.decisions)
 	add(s, api, failed, operation{route: "GET /api/v1/rules/{id}/state", id: "rule-state", summary: "Where the partitions of a rule stand", errors: []int{404}},
@@ -209,6 +211,39 @@ func (s *server) explain(ctx context.Context, in *explainInput) (*body[core.Expl
 		if d.Subject == subject && len(out.Decisions) < most {
 			out.Decisions = append(out.Decisions, d)
 		}
+	}
+	return answer(out), nil
+}
+
+// maxBacktest is how far back a backtest goes.
+const maxBacktest = core.Duration(366 * 24 * time.Hour)
+
+func (s *server) backtest(ctx context.Context, in *postObject[wire.BacktestAsk]) (*body[core.Backtest], error) {
+	ask := in.Body
+	if ask.Span < 0 || ask.Span > maxBacktest {
+		return nil, wrong(core.Problems{{Path: "span", Code: "backtest", Message: fmt.Sprintf("%s is out of range", ask.Span), Fix: "write at most " + maxBacktest.String()}})
+	}
+	v, err := s.catalog.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var saved *core.Rule
+	for _, o := range v.objects[store.Rules] {
+		if o.ID != ask.Rule.ID {
+			continue
+		}
+		got, err := stored[core.Rule](o)
+		if err != nil {
+			return nil, err
+		}
+		saved = &got.Object
+	}
+	out, err := s.Judge.Backtest(ctx, ask, saved)
+	if problems, ok := errors.AsType[core.Problems](err); ok {
+		return nil, wrong(problems.Under("rule"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("backtest rule %s: %w", ask.Rule.ID, err)
 	}
 	return answer(out), nil
 }

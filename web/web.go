@@ -106,6 +106,9 @@ type Judge interface {
 	// Explain says how a rule that is saved stands to a subject now. What it
 	// decided before is left out.
 	Explain(ctx context.Context, rule string, subject core.Subject) (core.Explanation, error)
+	// Backtest plays the stored changes through a rule and, unless it is nil,
+	// through the saved one. Problems are of the rule that was sent.
+	Backtest(ctx context.Context, ask wire.BacktestAsk, saved *core.Rule) (core.Backtest, error)
 }
 
 // Modules looks at modules and runs them.

@@ -171,6 +171,17 @@ func (fakeJudge) Explain(_ context.Context, rule string, s core.Subject) (core.E
 	return core.Explanation{Rule: rule, Subject: s, Text: "It does not fire for " + s.ID, Blocked: core.StageWhen, Stages: []core.StageResult{}}, nil
 }
 
+func (fakeJudge) Backtest(_ context.Context, ask wire.BacktestAsk, saved *core.Rule) (core.Backtest, error) {
+	out := core.Backtest{Notes: []string{}, Rule: core.BacktestRule{Fired: int(ask.Span.Std().Hours())}}
+	if saved != nil {
+		out.Saved = &core.BacktestRule{Fired: len(saved.On)}
+	}
+	if problems := ruleProblems(ask.Rule, nil); len(problems) > 0 {
+		return out, problems
+	}
+	return out, nil
+}
+
 type fakeModules struct{}
 
 func (fakeModules) Inspect(_ context.Context, file []byte) (core.Manifest, error) {
@@ -302,6 +313,10 @@ func TestScenarios(t *testing.T) {
 		{do: "GET", path: "/api/v1/rules/env?where=when", role: "viewer", status: 200, want: []string{`"vars":{}`}},
 		{do: "GET", path: "/api/v1/rules/r/state", role: "viewer", status: 200},
 		{do: "GET", path: "/api/v1/rules/q/state", role: "viewer", status: 404},
+		{do: "POST", path: "/api/v1/rules/backtest", role: "viewer", body: `{"span":"3h","rule":` + ruleR + `}`, status: 200, want: []string{`"fired":3`, `"saved":{`}},
+		{do: "POST", path: "/api/v1/rules/backtest", role: "viewer", body: `{"rule":` + strings.Replace(ruleR, `"r"`, `"new"`, 1) + `}`, status: 200, want: []string{`"fired":0`}, not: []string{`"saved"`}},
+		{do: "POST", path: "/api/v1/rules/backtest", role: "viewer", body: `{"rule":` + strings.Replace(ruleR, `"on"`, `"when":"bad","on"`, 1) + `}`, status: 422, want: []string{`"path":"rule.when"`}},
+		{do: "POST", path: "/api/v1/rules/backtest", role: "viewer", body: `{"span":"400d","rule":` + ruleR + `}`, status: 422, want: []string{`"path":"span"`}},
 		{do: "GET", path: "/api/v1/rules/r/explain?system=a", role: "viewer", status: 200, want: []string{`"text":"It does not fire for a"`, `"kind":"system"`, `"decisions":[]`, `"blocked":"when"`}},
 		{do: "GET", path: "/api/v1/rules/r/explain?system=a&check=c", role: "viewer", status: 200, want: []string{`"subject":{"kind":"assignment","id":"a:c"}`}},
 		{do: "GET", path: "/api/v1/rules/r/explain?group=g", role: "viewer", status: 200, want: []string{`"kind":"group"`}},
@@ -565,7 +580,7 @@ func TestEveryRoute(t *testing.T) {
 		if !ok {
 			method, path = "GET", route
 		}
-		mutates := method != "GET" && !slices.Contains([]string{"/validate", "/expr", "/logout"}, path[strings.LastIndex(path, "/"):])
+		mutates := method != "GET" && !slices.Contains([]string{"/validate", "/expr", "/backtest", "/logout"}, path[strings.LastIndex(path, "/"):])
 		if strings.HasPrefix(path, "/api/v1/demo/") {
 			mutates = false // it changes the demo's own targets, and nothing that is stored
 		}

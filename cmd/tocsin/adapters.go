@@ -107,15 +107,36 @@ func (d ruleDesk) States(rule string) []wire.RuleState {
 	return out
 }
 
-// judge is web.Judge over the runner.
+// judge is web.Judge over the runner and what is stored.
 type judge struct {
-	runner  *rules.Runner
-	history store.History
+	compiler *rules.Compiler
+	runner   *rules.Runner
+	db       database
+	room     chan struct{} // for one backtest at a time: they take a processor each
+}
+
+func newJudge(c *rules.Compiler, r *rules.Runner, db database) judge {
+	return judge{c, r, db, make(chan struct{}, 1)}
+}
+
+// Backtest implements web.Judge.
+func (j judge) Backtest(ctx context.Context, ask wire.BacktestAsk, saved *core.Rule) (core.Backtest, error) {
+	select {
+	case j.room <- struct{}{}:
+		defer func() { <-j.room }()
+	case <-ctx.Done():
+		return core.Backtest{}, ctx.Err()
+	}
+	in := rules.BacktestInput{Rule: ask.Rule, Saved: saved, Span: ask.Span.Std()}
+	if ask.Until != nil {
+		in.Until = *ask.Until
+	}
+	return j.compiler.Backtest(ctx, rules.Past{Log: j.db, Catalog: j.db, Health: j.db}, in)
 }
 
 // Explain implements web.Judge.
 func (j judge) Explain(ctx context.Context, rule string, subject core.Subject) (core.Explanation, error) {
-	return j.runner.Explain(ctx, j.history, rule, subject)
+	return j.runner.Explain(ctx, j.db, rule, subject)
 }
 
 // planTime is how long planning may lag behind a save before run now gives up.

@@ -288,7 +288,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 		Firings: db, Deliveries: db,
 		Saver:       a.service,
 		Rules:       ruleDesk{compiler, a.runner, planner},
-		Judge:       judge{a.runner, db},
+		Judge:       newJudge(compiler, a.runner, db),
 		Modules:     moduleDesk{a.host, known},
 		Engine:      engineDesk{a.engine},
 		Hub:         a.hub,

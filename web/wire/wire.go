@@ -234,6 +234,14 @@ type RuleState struct {
 	NextAt    *time.Time     `json:"next_at,omitempty" doc:"when its timer is due"`
 }
 
+// BacktestAsk is POST /api/v1/rules/backtest: what would a rule have made of the
+// stored changes. It is compared with the saved rule of the same id, if any.
+type BacktestAsk struct {
+	Rule  core.Rule     `json:"rule"`
+	Span  core.Duration `json:"span,omitempty" doc:"how far back; default 7d, at most 366d"`
+	Until *time.Time    `json:"until,omitempty" doc:"default now"`
+}
+
 // Failure is the body of every answer that is an error, as RFC 9457 has it:
 // application/problem+json.
 type Failure struct {

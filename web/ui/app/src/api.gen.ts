@@ -91,6 +91,85 @@ export interface Assignment {
 }
 
 /**
+ * Backtest is what rules would have made of changes that are stored. Nothing
+ * is sent.
+ */
+export interface Backtest {
+	/** later than asked for when older changes are not stored any more */
+	from: string;
+	to: string;
+	/** transitions that were played */
+	changes: number;
+	rule: BacktestRule;
+	/** the rule as it is saved, when there is one and it differs */
+	saved?: BacktestRule;
+	/** from saved to rule */
+	diff?: BacktestDiff;
+	/** what is not known of the past, and what was left out for that */
+	notes: string[];
+}
+
+/**
+ * BacktestAsk is POST /api/v1/rules/backtest: what would a rule have made of the
+ * stored changes. It is compared with the saved rule of the same id, if any.
+ */
+export interface BacktestAsk {
+	rule: Rule;
+	/** how far back; default 7d, at most 366d */
+	span?: Duration;
+	/** default now */
+	until?: string;
+}
+
+/**
+ * BacktestDiff compares the firings of two Rules. Two firings are the same when
+ * the same change opened their episode.
+ */
+export interface BacktestDiff {
+	same: number;
+	added: BacktestFiring[];
+	removed: BacktestFiring[];
+	/** the same, at another time */
+	moved: BacktestFiring[];
+}
+
+/** BacktestFiring is one firing that would have been. */
+export interface BacktestFiring {
+	at: string;
+	subject: Subject;
+	partition: string;
+	recovery?: boolean;
+	/** which of its episode */
+	n: number;
+	text: string;
+	/** of one that moved: when it was before */
+	was?: string;
+}
+
+/** BacktestRule is what one Rule would have made of it. */
+export interface BacktestRule {
+	revision: string;
+	/** recoveries apart */
+	fired: number;
+	recovered: number;
+	/** episodes that fired and are open at the end */
+	open: number;
+	/** in order: how many decisions each stage made */
+	stages: BacktestStage[];
+	/** in order of time, at most 1,000 */
+	firings: BacktestFiring[];
+	/** firings that are not listed */
+	omitted?: number;
+}
+
+/** BacktestStage counts the decisions that ended at a Stage. */
+export interface BacktestStage {
+	stage: Stage;
+	verdict: DecisionVerdict;
+	count: number;
+}
+
+/**
  * Canary is a version that runs instead of stable for a share of the
  * assignments, or on some systems, until it is promoted or aborted.
  */
