@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,31 +219,40 @@ func TestLatencyPercentile(t *testing.T) {
 	if manifest.Name != "latency-percentile" || manifest.Wants.KV != core.KVAssignment {
 		t.Errorf("manifest %+v", manifest)
 	}
-	var pause time.Duration
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(pause)
 		if r.URL.Path == "/broken" {
 			w.WriteHeader(http.StatusBadGateway)
 		}
 	}))
 	t.Cleanup(server.Close)
-	config := map[string]any{"url": server.URL, "percentile": 50, "window": 6, "least": 3, "warn_ms": 150, "fail_ms": 10_000}
-	gets(t, m, config, core.Pass, "of the last 1 requests is")
-	gets(t, m, config, core.Pass, "too few to judge")
-	pause = 200 * time.Millisecond
-	got := gets(t, m, config, core.Pass, "p50 of the last 3 requests is")
-	if ms, ok := got.Samples["latest_ms"].(float64); !ok || ms < 200 || got.Samples["requests"] != int64(3) || got.Samples["percentile_ms"].(float64) >= ms {
-		t.Errorf("one slow request of 3: %v", got.Samples)
+	config := map[string]any{"url": server.URL, "percentile": 75, "window": 6, "least": 3, "warn_ms": 1e6, "fail_ms": 1e6}
+	var all []float64
+	ask := func(outcome core.Outcome, summary string) {
+		t.Helper()
+		got := gets(t, m, config, outcome, summary)
+		latest, ok := got.Samples["latest_ms"].(float64)
+		if !ok || latest <= 0 {
+			t.Fatalf("samples %v", got.Samples)
+		}
+		all = append(all, latest)
+		all = all[max(len(all)-6, 0):]
+		sorted := slices.Sorted(slices.Values(all))
+		if want := sorted[(len(all)*3+3)/4-1]; got.Samples["requests"] != int64(len(all)) || got.Samples["percentile_ms"] != want {
+			t.Errorf("p75 of %v is %v of %v, want %v", all, got.Samples["percentile_ms"], got.Samples["requests"], want)
+		}
 	}
-	for range 3 {
-		m.Collect(t.Context(), web, config)
+	ask(core.Pass, "p75 of the last 1 requests is")
+	ask(core.Pass, "too few to judge")
+	for n := 3; n <= 6; n++ {
+		ask(core.Pass, fmt.Sprintf("p75 of the last %d requests is", n))
 	}
-	got = gets(t, m, config, core.Warn, "p50 of the last 6 requests is")
-	if got.Samples["requests"] != int64(6) || got.Samples["percentile_ms"].(float64) < 200 {
-		t.Errorf("most of 6 requests are slow: %v", got.Samples)
-	}
-	config["fail_ms"] = 180
-	gets(t, m, config, core.Fail, "the most is 180 ms")
+	ask(core.Pass, "p75 of the last 6 requests is")
+	config["warn_ms"] = 0
+	ask(core.Warn, "the warning is at 0 ms")
+	config["fail_ms"] = 0.001
+	ask(core.Fail, "the most is 0.001 ms")
+	config["least"] = 7
+	ask(core.Pass, "too few to judge")
 	config["url"] = server.URL + "/broken"
 	gets(t, m, config, core.Fail, "/broken answered 502")
 }

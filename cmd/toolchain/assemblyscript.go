@@ -29,7 +29,7 @@ func (b builder) assemblyScript(ctx context.Context) error {
 			return &MissingError{AssemblyScript, "npm", install}
 		}
 		if err := b.run(ctx, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"); err != nil {
-			return err
+			return &MissingError{AssemblyScript, "the npm package assemblyscript", "run 'npm ci' in " + b.dir + " where npm reaches its registry (" + err.Error() + ")"}
 		}
 		if compiler, err = filepath.Abs(filepath.Join(b.dir, compilerPath)); err != nil {
 			return err
