@@ -107,7 +107,7 @@ func TestHelp(t *testing.T) {
 		}
 	})
 	for _, name := range []string{
-		"serve", "apply", "get", "delete", "replay", "module", "module inspect", "module run", "module push", "module list", "module show", "module grant", "module activate", "module alias", "module canary",
+		"serve", "apply", "get", "delete", "replay", "module", "module init", "module build", "module test", "module inspect", "module run", "module push", "module list", "module show", "module grant", "module activate", "module alias", "module canary",
 		"module rollback", "module delete",
 		"secret", "secret set", "secret list", "secret delete", "login-link", "bench", "version",
 	} {
@@ -149,7 +149,7 @@ func TestUsage(t *testing.T) {
 		{"replay", "replay: name the results with --runs, or - for standard input"},
 		{"replay --runs runs.jsonl --until soon", `--until "soon" is not an instant such as 2026-11-23T10:00:00Z`},
 		{"replay --runs - --rule -", "replay: standard input can be one of --runs, --check and --rule only"},
-		{"module", "module: write inspect, run, push, list, show, grant, activate, alias, canary, rollback or delete"},
+		{"module", "module: write init, build, test, inspect, run, push, list, show, grant, activate, alias, canary, rollback or delete"},
 		{"module sing", `module: unknown command "sing" for "tocsin module"`},
 		{"module inspect", "module inspect: accepts 1 arg(s), received 0"},
 		{"module inspect tiny.wasm -o xml", `-o "xml": write text or json`},

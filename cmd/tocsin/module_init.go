@@ -33,10 +33,9 @@ type starter struct {
 func starterOf(language toolchain.Language, name string) starter {
 	switch language {
 	case toolchain.Go:
-		const home = "vendor/github.com/tocsin-io/tocsin/wasm/"
 		return starter{
-			language: "Go", source: "main.go", sdk: "vendor/", needs: "install Go 1.26 or newer",
-			copies: [][2]string{{"abi", home + "abi"}, {"guest", home + "guest"}},
+			language: "Go", source: "main.go", sdk: "tocsin/", needs: "install Go 1.26 or newer",
+			copies: [][2]string{{"abi", "tocsin/wasm/abi"}, {"guest", "tocsin/wasm/guest"}},
 		}
 	case toolchain.Rust:
 		return starter{
@@ -61,11 +60,15 @@ func starterOf(language toolchain.Language, name string) starter {
 func newModuleInit(s streams) *cobra.Command {
 	var language, name string
 	cmd := &cobra.Command{
-		Use:   "init [DIR]",
+		Use:   "init [DIR] --lang LANGUAGE",
 		Short: "Write a small module that works, to begin with",
 		Long: `Writes a project into a directory, which is made when it is not there: a small
 collector that works, the SDK of the language, test cases, a check that uses it
-and a README. Nothing is downloaded, and no file that exists is changed.`,
+and a README. Nothing is downloaded, and no file that exists is changed.
+
+To build one, go needs Go 1.26 or newer; rust needs Rust 1.63 or newer with the
+target wasm32-unknown-unknown; assemblyscript needs Node 20 or newer with npm,
+which fetches the compiler once; c needs clang with a C library for WASI.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := "."
@@ -131,8 +134,6 @@ func projectFiles(language toolchain.Language, name string) (map[string]string, 
 			switch file {
 			case "gitignore":
 				file = ".gitignore"
-			case "vendor-modules.txt":
-				file = "vendor/modules.txt"
 			case "main.c":
 				file = about.source
 			}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -33,6 +35,14 @@ in testdata beside it, in the sandbox that servers run modules in. A case is a
 JSON file: a configuration, what the host answers, and what is expected. With
 --live the hosts are really asked and only the outcome is compared. Exits with 1
 when a case fails, so that it fits into the CI of the module.
+
+A case, testdata/slow.json:
+
+  {
+    "config": {"url": "https://example.org/", "max_ms": 100},
+    "calls": [{"call": "http", "answer": {"status": 200, "duration_ms": 350}}],
+    "expect": {"outcome": "fail", "summary": "350 ms, the most is 100 ms"}
+  }
 
 --record NAME runs the module once for real and writes what it met as a case.`,
 		Args: cobra.MaximumNArgs(1),
@@ -194,10 +204,8 @@ func readCases(dir string, only *regexp.Regexp) ([]testCase, error) {
 			return nil, err
 		}
 		c := testCase{name: name, path: path}
-		dec := json.NewDecoder(bytes.NewReader(text))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&c); err != nil {
-			return nil, fmt.Errorf("%s is not a test case: %w", path, err)
+		if err := c.read(text); err != nil {
+			return nil, err
 		}
 		if err := c.check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
@@ -208,6 +216,31 @@ func readCases(dir string, only *regexp.Regexp) ([]testCase, error) {
 		return nil, fmt.Errorf("there are no test cases: write %s, or let --record NAME write one", filepath.Join(dir, "NAME.json"))
 	}
 	return cases, nil
+}
+
+// read fills c from its file. The error names the line where that is known.
+func (c *testCase) read(text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(c)
+	if _, more := dec.Token(); err == nil && !errors.Is(more, io.EOF) {
+		return fmt.Errorf("%s:%d: something follows the test case", c.path, lineAt(text, dec.InputOffset()))
+	}
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("%s:%d: not JSON: %w", c.path, lineAt(text, syntax.Offset), err)
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s:%d: %s: here must stand a value of another type than %s", c.path, lineAt(text, wrong.Offset), cmp.Or(wrong.Field, "the file"), wrong.Value)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not a test case: %w", c.path, err)
+	}
+	return nil
+}
+
+// lineAt is the line of a byte, from 1.
+func lineAt(text []byte, offset int64) int {
+	return 1 + bytes.Count(text[:min(max(int(offset), 0), len(text))], []byte("\n"))
 }
 
 func (c *testCase) check() error {

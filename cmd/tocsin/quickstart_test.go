@@ -99,7 +99,7 @@ func missing(t *testing.T, why string) {
 func TestModuleInit(t *testing.T) {
 	t.Parallel()
 	for language, files := range map[string][]string{
-		"go":             {"main.go", "go.mod", "vendor/modules.txt", "vendor/github.com/tocsin-io/tocsin/wasm/abi/abi.go", "vendor/github.com/tocsin-io/tocsin/wasm/guest/guest.go"},
+		"go":             {"main.go", "go.mod", "tocsin/go.mod", "tocsin/wasm/abi/abi.go", "tocsin/wasm/guest/guest.go"},
 		"rust":           {"Cargo.toml", "Cargo.lock", "src/lib.rs", "tocsin/Cargo.toml", "tocsin/src/lib.rs"},
 		"assemblyscript": {"package.json", "package-lock.json", "asconfig.json", "assembly/index.ts", "tocsin/assembly/index.ts"},
 		"c":              {"my-check.c", "tocsin.h", "compile_flags.txt"},
@@ -251,7 +251,12 @@ func TestModuleTest(t *testing.T) {
 		t.Errorf("the cases that pass: %+v", got)
 	}
 	for text, want := range map[string]string{
-		`"expect": {}`:   "expect.outcome is missing: write pass, warn, fail or error",
+		`"expect": {}`:                                  "expect.outcome is missing: write pass, warn, fail or error",
+		`"expect": {"outcome": "pass"}} {"a": 1`:        "c-broken.json:1: something follows the test case",
+		`"expect": {"outcome": "passed"}`:               `"passed" is not an outcome; one of pass, warn, fail, error`,
+		`"expect": {"outcome": "pass", "samples": [1]}`: "c-broken.json:1: expect.samples: here must stand a value of another type than array",
+		`"now": 7`:       "c-broken.json:1: now: here must stand a value of another type than number",
+		"\n\n\"now\" 7":  "c-broken.json:3: not JSON: invalid character '7' after object key",
 		`"expected": {}`: `is not a test case: json: unknown field "expected"`,
 		`"kind": "describe", "expect": {"outcome":"pass"}`:           `kind "describe": write collect, act or call`,
 		`"kind": "call", "expect": {"value": 1}`:                     "function is missing",
