@@ -33,8 +33,10 @@ func ReadActed(output []byte, declared []core.SampleDecl) (Acted, error) {
 
 // Restores says how instances of m go back to where a run begins: "fresh",
 // "copied" or "mapped".
-func Restores(m *Module) string {
-	switch s := m.plan.state; {
+func Restores(m *Module) string { return restores(m.plan) }
+
+func restores(p *plan) string {
+	switch s := p.state; {
 	case s == nil:
 		return "fresh"
 	case s.image.mapped():
