@@ -1,7 +1,12 @@
 package wasm
 
 import (
+	"context"
+
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/wasm/abi"
 	"github.com/tocsin-io/tocsin/wasm/meter"
 )
 
@@ -43,4 +48,41 @@ func restores(p *plan) string {
 		return "mapped"
 	}
 	return "copied"
+}
+
+// RestoreAs makes m go back in that way, before its first run.
+func RestoreAs(m *Module, way string) error {
+	s := m.plan.state
+	switch {
+	case way == "fresh":
+		m.plan.state = nil
+		s.image.close()
+	case way == "copied" && s.image.mapped():
+		s.image.close()
+		s.image.backing = backing{}
+	case way == "mapped" && !s.image.mapped():
+		return s.image.back()
+	}
+	return nil
+}
+
+// CollectTwice is a run that finds its instance as another left it.
+func CollectTwice(ctx context.Context, m *Module) core.Result {
+	r := m.newRun(core.RunContext{})
+	collect := export(abi.Collect)
+	_, err := m.host.execute(ctx, m.plan, r, invoke{abi.Collect, func(ctx context.Context, guest api.Module) (uint32, error) {
+		if code, err := collect.call(ctx, guest); err != nil {
+			return code, err
+		}
+		r.output = nil
+		return collect.call(ctx, guest)
+	}})
+	if err != nil {
+		return m.failed(err)
+	}
+	result, err := readResponse(r.output, nil)
+	if err != nil {
+		return m.failed(err)
+	}
+	return result
 }
