@@ -18,9 +18,9 @@ import (
 	"github.com/tocsin-io/tocsin/core"
 )
 
-// TestFromNothingToARunningCheck types the commands of docs/collectors.md, for
+// TestFiveCommandsToARunningCheck types the commands of docs/collectors.md, for
 // each language, and looks whether the check passes.
-func TestFromNothingToARunningCheck(t *testing.T) {
+func TestFiveCommandsToARunningCheck(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("it builds modules")
