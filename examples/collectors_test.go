@@ -22,9 +22,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/tocsin-io/tocsin/cmd/tocsintest"
 	"github.com/tocsin-io/tocsin/cmd/toolchain"
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/wasm"
@@ -47,6 +49,46 @@ func made(t *testing.T, dir string) []byte {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// tocsin is the binary, built once.
+var tocsin = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "tocsin-examples-")
+	if err != nil {
+		return "", err
+	}
+	built = dir
+	return tocsintest.Build(dir)
+})
+
+var built string // where tocsin was built, removed by TestMain
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+	os.Exit(code)
+}
+
+// rehearses runs the test cases of an example as its author would.
+func rehearses(t *testing.T, dir string, file []byte) {
+	t.Helper()
+	binary, err := tocsin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	if err := os.CopyFS(filepath.Join(home, "testdata"), os.DirFS(filepath.Join(dir, "testdata"))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(home, "module.wasm")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), binary, "module", "test", path).CombinedOutput(); err != nil || !bytes.Contains(out, []byte(" cases passed\n")) {
+		t.Errorf("tocsin module test of %s: %v\n%s", dir, err, out)
+	}
 }
 
 // absent skips a test when err says that a compiler is not installed; where
@@ -140,7 +182,9 @@ func serve(t *testing.T, valid time.Duration) (address string) {
 
 func TestCertificateExpiry(t *testing.T) {
 	t.Parallel()
-	m, manifest := load(t, made(t, "collectors/certificate-expiry"))
+	file := made(t, "collectors/certificate-expiry")
+	rehearses(t, "collectors/certificate-expiry", file)
+	m, manifest := load(t, file)
 	if manifest.Name != "certificate-expiry" || len(manifest.Samples) != 5 || !strings.Contains(string(manifest.Schema), `"minLength":1`) {
 		t.Errorf("manifest %+v, schema %s", manifest, manifest.Schema)
 	}
@@ -172,7 +216,9 @@ func TestCertificateExpiry(t *testing.T) {
 
 func TestDiskFree(t *testing.T) {
 	t.Parallel()
-	m, manifest := load(t, made(t, "collectors/disk-free"))
+	file := made(t, "collectors/disk-free")
+	rehearses(t, "collectors/disk-free", file)
+	m, manifest := load(t, file)
 	if manifest.Name != "disk-free" || len(manifest.Samples) != 4 {
 		t.Errorf("manifest %+v", manifest)
 	}
@@ -215,7 +261,9 @@ func TestDiskFree(t *testing.T) {
 
 func TestLatencyPercentile(t *testing.T) {
 	t.Parallel()
-	m, manifest := load(t, made(t, "collectors/latency-percentile"))
+	file := made(t, "collectors/latency-percentile")
+	rehearses(t, "collectors/latency-percentile", file)
+	m, manifest := load(t, file)
 	if manifest.Name != "latency-percentile" || manifest.Wants.KV != core.KVAssignment {
 		t.Errorf("manifest %+v", manifest)
 	}

@@ -111,6 +111,7 @@ func TestQueueDepth(t *testing.T) {
 	files := map[string][]byte{"embedded": embedded}
 	if !testing.Short() {
 		files["built"] = build(t)
+		rehearses(t, "collectors/queue-depth", files["built"])
 	}
 	queue := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/broken" {

@@ -49,7 +49,7 @@ function collect(run: Run): Answer {
 }
 
 function judge(run: Run, n: i32, p: f64, ms: f64): Answer {
-  const what = "p" + shown(p) + " of the last " + n.toString() + " requests is " + ms.toString() + " ms";
+  const what = "p" + shown(p) + " of the last " + n.toString() + " requests is " + shown(ms) + " ms";
   if (n < <i32>run.num("least")) return Answer.pass(what + ", too few to judge");
   if (ms > run.num("fail_ms")) return Answer.fail(what + ", the most is " + shown(run.num("fail_ms")) + " ms");
   if (ms > run.num("warn_ms")) return Answer.warn(what + ", the warning is at " + shown(run.num("warn_ms")) + " ms");
