@@ -146,10 +146,12 @@ func projectFiles(language toolchain.Language, name string) (map[string]string, 
 	for _, c := range about.copies {
 		from, to := c[0], c[1]
 		err := eachFile(wasm.SDKs(), from, func(file, text string) {
+			rest := strings.TrimPrefix(file, from)
 			// The folder of the Go SDK holds those of the other languages.
-			if rest := strings.TrimPrefix(file, from); language != toolchain.Go || strings.Count(rest, "/") <= 1 {
-				files[to+rest] = text
+			if language == toolchain.Go && (strings.Count(rest, "/") > 1 || strings.HasSuffix(rest, "_test.go")) {
+				return
 			}
+			files[to+rest] = text
 		})
 		if err != nil {
 			return nil, err
