@@ -47,7 +47,7 @@ func admit(k *kind, file []byte) (*meter.Module, []byte, error) {
 	limits.Size = maxFile
 	m, err := meter.Parse(file, limits)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.New(clean(err.Error(), maxSummary, false)) // it can quote names of the file
 	}
 	if err := checkImports(m, k.imports); err != nil {
 		return nil, nil, err

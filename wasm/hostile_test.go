@@ -14,10 +14,39 @@ import (
 	"github.com/tocsin-io/tocsin/wasm"
 )
 
-// hostile says how each module of testdata/hostile ends. A text without code
-// is why the file is refused before it runs.
+// What somebody who wants to do harm can try, and the test of it:
+//
+//	loops, by branch, br_table or calls            TestHostile inf_loop, br_table_loop, call_tree, fill_loop; TestDeadline
+//	recursion without end                          TestHostile deep_rec; TestInspectHostile recursion
+//	memory: all there is, again and again          TestHostile mem_bomb, mem_max, mem_shy, grow_loop, grow_storm
+//	tables: huge, grown, filled, copied            TestHostile table_huge, table_grow, table_storm, copy_storm
+//	data segments: outside, too many               TestHostile data_bomb; TestTooMuchInAFile
+//	a file of 100 MB                               TestInspectHostile giant
+//	a file that compiles for minutes, or in GBs    TestWorker, TestWorkerLimits; meter.TestLimitsBoundCompilation
+//	deep nesting, many locals, wide functions      meter.TestParseRefuses
+//	much of anything else, huge and ugly names     TestTooMuchInAFile
+//	cut off, changed and random bytes              TestDamagedFiles, FuzzInspect; meter.FuzzParse
+//	imports that are not offered, or otherwise     TestHostile bad_import...
+//	exports that are missing, or otherwise         TestHostile bad_sig, no_...
+//	work at its start, or when it describes itself TestHostile start_...; TestInspectHostile loop, start, sleeper, flood, greedy
+//	a manifest that lies                           TestInspectHostile liar; TestResponse
+//	calls to the host without end                  TestHostile host_flood, random_flood, poll_flood, http_flood; TestReachHostile
+//	sleeping past the deadline                     TestHostile sleep_1h; TestDeadline
+//	output and logs without end                    TestHostile out_flood, log_flood, log_empty, big_request; TestHostileCommands
+//	pointers and lengths out of range              TestHostile bad_ptr...; TestHostFunctionsWithAwkwardArguments, FuzzHostFunctions
+//	documents that are none                        FuzzDocuments
+//	targets that answer without end, or slowly     TestEndlessTargets, TestHTTPDeadline, TestReachHostile
+//	addresses and redirects around the grant       TestHTTP, TestHTTPGuard, TestReach
+//	handles of a connection or secret used later   TestReach, TestHandlesEnd, TestSecrets
+//	what other runs left                           TestNothingIsLeft, TestNothingIsLeftByRealPrograms
+//	traps in numbers                               TestTrapStorm
+//	compiled code that somebody changed            TestCache, TestCacheIsChecked
+//	a rewriting that computes something else       FuzzSame, FuzzSameMutated, TestSameInRealPrograms
+
 type ending struct{ code, text string }
 
+// endings says how each module of testdata/hostile ends. A text without code
+// is why the file is refused before it runs.
 func endings() map[string]ending {
 	const fuel, late = "it computed longer than its limit of 50000000 instructions", "it did not end in the time of the run"
 	return map[string]ending{
@@ -26,6 +55,9 @@ func endings() map[string]ending {
 		"call_tree":         {"limit_fuel", fuel},
 		"fill_loop":         {"limit_fuel", fuel},
 		"grow_loop":         {"limit_fuel", fuel},
+		"grow_storm":        {"limit_fuel", fuel},
+		"table_storm":       {"limit_fuel", fuel},
+		"copy_storm":        {"limit_fuel", fuel},
 		"start_loop":        {"", "it failed to initialise: it computed longer than its limit of 2000000000 instructions"},
 		"start_flood":       {"", "it failed to initialise: its output is over its limit of 256 KiB"},
 		"deep_rec":          {"limit_depth", "its calls nest deeper than its stack of 16 MiB allows"},
@@ -192,6 +224,10 @@ func TestInspectHostile(t *testing.T) {
 		"truncated": {tiny[:len(tiny)/2], "it ends in the middle"},
 		"giant":     {make([]byte, 100<<20), "the module has 104857600 bytes, the limit is 20971520"},
 		"loop":      {readFile(t, "testdata/hostile/describe_loop.wasm"), "it failed to describe itself: it computed longer than its limit"},
+		"sleeper":   {readFile(t, "testdata/hostile/describe_sleep.wasm"), "it failed to describe itself: its "},
+		"flood":     {readFile(t, "testdata/hostile/describe_flood.wasm"), "it failed to describe itself: its output is over its limit of 256 KiB"},
+		"recursion": {readFile(t, "testdata/hostile/describe_recursion.wasm"), "it failed to describe itself: its calls nest deeper than its stack of 16 MiB allows"},
+		"greedy":    {readFile(t, "testdata/hostile/describe_grow.wasm"), "it asked for more memory than its limit of 64 MiB"},
 		"liar":      {readFile(t, "testdata/hostile/describe_liar.wasm"), `the name "../etc" must begin and end`},
 		"start":     {readFile(t, "testdata/hostile/start_loop.wasm"), "it failed to describe itself: it computed longer than its limit"},
 		"shy":       {readFile(t, "testdata/hostile/mem_shy.wasm"), "raise wants.limits.memory_bytes"},
