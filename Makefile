@@ -5,7 +5,7 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 FUZZTIME ?= 10s
 UI       := web/ui/app
 
-.PHONY: help build test race fuzz lint fmt generate ui ui-test verify fresh tidy
+.PHONY: help build test race fuzz lint fmt generate ui engine ui-test verify fresh tidy
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,10 +38,15 @@ generate: ## Regenerate generated files
 ui: ## Rebuild the UI into web/ui/dist (needs Node)
 	cd $(UI) && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
+engine: ## Embed the interpreter of scripts anew, from its npm package (needs Node)
+	cd wasm/script/engine && npm ci --ignore-scripts --no-audit --no-fund
+	gzip -9nc wasm/script/engine/node_modules/quickjs-wasi/quickjs.wasm > wasm/script/engine/quickjs.wasm.gz
+
 ui-test: ## Type-check and test the UI (needs Node, after `make ui`)
 	cd $(UI) && npm run check && npm test
 
 fresh: ui ui-test ## Fail when what is generated differs from what is committed
+	cd wasm/script/engine && npm ci --ignore-scripts --no-audit --no-fund
 	go generate ./...
 	git diff --exit-code -- web/ui/dist web/ui/app/src/api.gen.ts
 

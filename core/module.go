@@ -1,8 +1,10 @@
 package core
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
+	"unicode/utf8"
 )
 
 // Module is one version of code that was uploaded: a compiled Wasm file that
@@ -31,6 +33,15 @@ const (
 	WasmModule   ModuleKind = "wasm"   // a compiled file; checks use it as wasm:NAME
 	ScriptModule ModuleKind = "script" // JavaScript or TypeScript source; checks use it as script:NAME
 )
+
+// KindOf is the kind of a file: a script is text, without the first bytes of a
+// compiled file.
+func KindOf(file []byte) ModuleKind {
+	if !bytes.HasPrefix(file, []byte("\x00asm")) && !bytes.ContainsRune(file, 0) && utf8.Valid(file) && len(bytes.TrimSpace(file)) > 0 {
+		return ScriptModule
+	}
+	return WasmModule
+}
 
 // Manifest is what a Module says of itself.
 type Manifest struct {

@@ -16,10 +16,13 @@ type Offered struct {
 	Type         meter.FuncType
 }
 
-// Functions lists what the host offers.
+// Functions lists what the host offers to modules.
 func Functions() []Offered {
 	var out []Offered
 	for _, f := range functions() {
+		if f.module == engineModule {
+			continue
+		}
 		out = append(out, Offered{f.module, f.name, f.typ()})
 	}
 	return out

@@ -50,7 +50,7 @@ func functions() []function {
 	out = append(
 		out, function{abi.HostModule, "now", nil, []api.ValueType{i64}, now}, function{abi.HostModule, "random", []api.ValueType{i32, i32}, nil, random},
 	)
-	return append(out, wasiFunctions()...)
+	return append(append(out, wasiFunctions()...), engineFunctions()...)
 }
 
 // inquiry is a call to the host that takes a JSON document and answers with

@@ -93,6 +93,7 @@ type Host struct {
 
 	mu       sync.Mutex
 	programs map[string]*program // by kind and digest; guarded by mu
+	engine   bool                // the interpreter is kept; guarded by mu
 	closed   bool                // guarded by mu
 	active   sync.WaitGroup      // calls; added to under mu while not closed
 }
@@ -188,6 +189,9 @@ func (h *Host) Inspect(ctx context.Context, file []byte) (core.Manifest, error) 
 		return core.Manifest{}, err
 	}
 	defer end()
+	if core.KindOf(file) == core.ScriptModule {
+		return h.inspectScript(ctx, file)
+	}
 	p, release, err := h.program(ctx, reactor(), file)
 	if err != nil {
 		return core.Manifest{}, err
@@ -212,17 +216,22 @@ func (h *Host) Inspect(ctx context.Context, file []byte) (core.Manifest, error) 
 	return m, nil
 }
 
+// describing is a run in which a guest describes itself.
+func (h *Host) describing() *run {
+	limits := core.Limits{Memory: describeBytes, Fuel: describeFuel}.Filled()
+	return &run{limits: limits, client: h.nowhere, host: h, started: time.Now(), random: seeded(0)}
+}
+
 func (h *Host) describe(ctx context.Context, p *program) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeTime)
 	defer cancel()
-	limits := core.Limits{Memory: describeBytes, Fuel: describeFuel}.Filled()
-	r := &run{limits: limits, client: h.nowhere, host: h, started: time.Now(), random: seeded(0)}
+	r := h.describing()
 	if p.command {
 		if err := r.ask(ctx, 0, abi.Request{Kind: abi.KindDescribe}); err != nil {
 			return nil, err
 		}
 	}
-	err := h.call(ctx, &plan{program: p, guest: compiled{}, memory: limits.Memory}, r, export(abi.Describe))
+	err := h.call(ctx, &plan{program: p, guest: compiled{}, memory: r.limits.Memory}, r, export(abi.Describe))
 	if p.command && (err != nil || !json.Valid(r.output)) {
 		return nil, noManifest(r.output, err)
 	}
@@ -251,12 +260,8 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 	if err != nil {
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
-	p, release, err := h.program(ctx, reactor(), file)
+	p, g, release, err := h.guest(ctx, m.Manifest, file)
 	if err != nil {
-		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
-	}
-	if err := checkOffers(p.file, m.Manifest); err != nil {
-		release()
 		return nil, fmt.Errorf("load module %s: %w", m.Name, err)
 	}
 	limits := m.Grant.Limits.Filled()
@@ -264,7 +269,7 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 		release()
 		return nil, fmt.Errorf("load module %s: it begins with %d bytes of memory, granted are %d", m.Name, need, limits.Memory)
 	}
-	its := &plan{program: p, guest: compiled{}, memory: limits.Memory}
+	its := &plan{program: p, guest: g, memory: limits.Memory}
 	if err := h.settle(ctx, its); err != nil {
 		release()
 		return nil, fmt.Errorf("load module %s: it failed to initialise: %w", m.Name, err)
@@ -277,6 +282,27 @@ func (h *Host) Load(ctx context.Context, m core.Module, file []byte) (*Module, e
 		out.client = h.private
 	}
 	return out, nil
+}
+
+// guest is a file with the program that runs it. The caller releases it.
+func (h *Host) guest(ctx context.Context, m core.Manifest, file []byte) (*program, guest, func(), error) {
+	if core.KindOf(file) == core.ScriptModule {
+		_, g, err := compileScript(file)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		p, release, err := h.interpreter(ctx)
+		return p, g, release, err
+	}
+	p, release, err := h.program(ctx, reactor(), file)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := checkOffers(p.file, m); err != nil {
+		release()
+		return nil, nil, nil, err
+	}
+	return p, compiled{}, release, nil
 }
 
 func digest(file []byte) string {

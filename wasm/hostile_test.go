@@ -218,7 +218,8 @@ func TestInspectHostile(t *testing.T) {
 		text string
 	}{
 		"empty":     {nil, "not a WebAssembly module"},
-		"text":      {[]byte("#!/bin/sh\nexit 1\n"), "not a WebAssembly module"},
+		"text":      {[]byte("#!/bin/sh\nexit 1\n"), "2:6: source: Expected"}, // taken for a script
+		"latin-1":   {[]byte("na\xefve"), "not a WebAssembly module"},
 		"component": {[]byte("\x00asm\x0d\x00\x01\x00"), "build for wasm32-wasip1"},
 		"version":   {[]byte("\x00asm\x02\x00\x00\x00"), "version 2 of WebAssembly"},
 		"truncated": {tiny[:len(tiny)/2], "it ends in the middle"},

@@ -142,6 +142,7 @@ func (r *run) adopt(setup *run) {
 	r.granted += setup.granted
 	r.extra += setup.extra
 	r.peak, r.refused = setup.peak, setup.refused
+	r.thrown = setup.thrown
 }
 
 // reach finds the variables of a new instance.

@@ -175,6 +175,9 @@ func (r *run) recording(m *Module, export string, result *core.Result, end strin
 		Request: r.question, Started: r.started, Seed: r.seed, Calls: r.tape.calls, Outcome: result.Outcome, Output: r.output, End: end,
 		Fuel: r.granted + r.extra, Cut: r.tape.cut,
 	}
+	if r.engine != nil {
+		rec.Engine = engineDigest()
+	}
 	if len(rec.Request)+len(rec.Output)+r.tape.bytes > maxRecording {
 		rec.Cut, rec.Calls, rec.Request, rec.Output = true, nil, nil, nil
 	}
@@ -207,7 +210,7 @@ func (r *run) mask(rec *core.Recording) {
 // ReplayReport compares a replay with what was recorded.
 type ReplayReport struct {
 	Digest   string `json:"digest" doc:"of the file that ran"`
-	Original bool   `json:"original" doc:"it is the file that was recorded"`
+	Original bool   `json:"original" doc:"it is the file that was recorded, and of a script its interpreter too"`
 	Same     bool   `json:"same" doc:"it wrote the same, ended the same way and computed as much"`
 	Output   bool   `json:"same_output"`
 	Ending   bool   `json:"same_end"`
@@ -247,7 +250,7 @@ func (h *Host) Replay(ctx context.Context, file []byte, rec core.Recording) (cor
 	defer m.Close(ctx) //nolint:errcheck // closing does not fail
 	result, report := m.replay(ctx, rec)
 	report.Digest = m.facts.Digest
-	report.Original = report.Digest == rec.Digest
+	report.Original = report.Digest == rec.Digest && (rec.Engine == "" || rec.Engine == engineDigest())
 	return result, report, nil
 }
 

@@ -77,6 +77,8 @@ type run struct {
 	refused   bool   // it asked for more memory than its limit
 	turn      bool   // it has the turn of a guest that computes for long
 	exited    uint32 // the exit code, when it ended itself
+	engine    *engine
+	thrown    *thrown // what a script threw, when that ended it
 }
 
 type runKey struct{}

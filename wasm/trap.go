@@ -78,7 +78,7 @@ func (r *run) diagnose(err error) *stop {
 			out.text += ": " + said
 		}
 	}
-	if r.refused && (out.code == "exit" || out.code == "trap") {
+	if r.refused && (out.code == "exit" || out.code == "trap" || out.code == "script") {
 		out.code = "limit_memory"
 		out.text += "; it asked for more memory than its limit of " + size(r.limits.Memory)
 	}

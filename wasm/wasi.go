@@ -243,15 +243,8 @@ func wasiPoll(ctx context.Context, r *run, m api.Module, stack []uint64) uint64 
 	r.enter(ctx, n*subscription)
 
 	wait, streams := r.soonest(in)
-	switch {
-	case streams, r.frozen:
-	case !r.open:
-		r.slept += min(wait, time.Hour)
-	default:
-		if !r.replaying() {
-			pause(ctx, wait)
-		}
-		r.checkTime(ctx)
+	if !streams {
+		r.sleep(ctx, wait)
 	}
 	var events uint32
 	for s := in; len(s) > 0; s = s[subscription:] {
@@ -295,6 +288,20 @@ func (r *run) until(s []byte) (time.Duration, bool) {
 		at -= ns
 	}
 	return time.Duration(min(at, math.MaxInt64)), true
+}
+
+// sleep lets the guest wait. Before it is asked its clock moves instead.
+func (r *run) sleep(ctx context.Context, d time.Duration) {
+	switch {
+	case r.frozen:
+	case !r.open:
+		r.slept += min(d, time.Hour)
+	default:
+		if !r.replaying() {
+			pause(ctx, d)
+		}
+		r.checkTime(ctx)
+	}
 }
 
 // pause waits until d has passed or ctx ended.

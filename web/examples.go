@@ -38,5 +38,5 @@ func (s *server) useExample(ctx context.Context, in *byName) (*body[wire.ModuleR
 		}
 		return nil, problemsOf(err, "module")
 	}
-	return s.review(ctx, core.WasmModule, m, file, false)
+	return s.review(ctx, core.KindOf(file), m, file, false)
 }

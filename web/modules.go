@@ -45,6 +45,7 @@ func (s *server) modules(api huma.API, failed *huma.Schema) {
 	add(s, api, failed, operation{route: "DELETE " + at, id: "delete-module", summary: "Delete a version that is not in use", status: http.StatusNoContent, errors: []int{404, 409}}, s.deleteModule)
 	add(s, api, failed, operation{route: "GET " + at + "/file", id: "download-module", summary: "The file of a version", errors: []int{404}}, s.download)
 	s.releases(api, failed)
+	s.scripts(api, failed)
 	s.examples(api, failed)
 }
 
@@ -68,9 +69,12 @@ type uploadInput struct {
 }
 
 func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.ModuleReview], error) {
-	file, err := fileOf(in.ContentType, in.RawBody)
+	file, compiled, err := fileOf(in.ContentType, in.RawBody)
 	if err != nil {
 		return nil, err
+	}
+	if compiled && core.KindOf(file) != core.WasmModule {
+		return nil, wrong(core.Problems{{Code: "module", Message: "this is not a WebAssembly module: it does not begin with \\0asm", Fix: "name a script .js or .ts, or send it as text/javascript"}})
 	}
 	m, err := s.Modules.Inspect(ctx, file)
 	if err != nil {
@@ -79,7 +83,7 @@ func (s *server) upload(ctx context.Context, in *uploadInput) (*body[wire.Module
 		}
 		return nil, problemsOf(err, "module")
 	}
-	return s.review(ctx, core.WasmModule, m, file, in.Inspect)
+	return s.review(ctx, core.KindOf(file), m, file, in.Inspect)
 }
 
 // review says what an uploaded file wants against what is active, and stores it
@@ -153,32 +157,32 @@ func problemsOf(err error, code string) error {
 }
 
 // fileOf is the file of an upload: the body itself, or the first file of a
-// form.
-func fileOf(contentType string, raw []byte) ([]byte, error) {
+// form. Compiled: it is said to be WebAssembly, not a script.
+func fileOf(contentType string, raw []byte) (file []byte, compiled bool, err error) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	switch {
-	case err != nil || kind != "application/wasm" && kind != "application/octet-stream" && kind != "multipart/form-data":
-		return nil, failure(http.StatusUnsupportedMediaType, "send application/wasm, or multipart/form-data with one file")
+	case err != nil || kind != "application/wasm" && kind != "application/octet-stream" && kind != "text/javascript" && kind != "multipart/form-data":
+		return nil, false, failure(http.StatusUnsupportedMediaType, "send application/wasm, text/javascript, or multipart/form-data with one file")
 	case kind != "multipart/form-data":
-		return bytes.Clone(raw), nil // huma uses the body again for the next request
+		return bytes.Clone(raw), kind == "application/wasm", nil // huma uses the body again for the next request
 	}
 	form := multipart.NewReader(bytes.NewReader(raw), params["boundary"])
 	for {
 		part, err := form.NextPart()
 		if errors.Is(err, io.EOF) {
-			return nil, failure(http.StatusUnprocessableEntity, "the form has no file")
+			return nil, false, failure(http.StatusUnprocessableEntity, "the form has no file")
 		}
 		if err != nil {
-			return nil, failure(http.StatusBadRequest, "the form cannot be read: "+err.Error())
+			return nil, false, failure(http.StatusBadRequest, "the form cannot be read: "+err.Error())
 		}
 		if part.FileName() == "" {
 			continue
 		}
 		file, err := io.ReadAll(part)
 		if err != nil {
-			return nil, failure(http.StatusBadRequest, "the form cannot be read: "+err.Error())
+			return nil, false, failure(http.StatusBadRequest, "the form cannot be read: "+err.Error())
 		}
-		return file, nil
+		return file, strings.HasSuffix(strings.ToLower(part.FileName()), ".wasm"), nil
 	}
 }
 
@@ -197,23 +201,11 @@ func (s *server) testModule(ctx context.Context, in *testInput) (*body[wire.Test
 	if err != nil {
 		return nil, err
 	}
-	if t.Timeout <= 0 {
-		t.Timeout = core.DefaultTimeout
-	}
-	if t.Timeout.Std() > s.o.TestTimeout {
-		return nil, wrong(core.Problems{{Path: "timeout", Code: "limit", Message: fmt.Sprintf("%s is more than %s, the most of a test run", t.Timeout, s.o.TestTimeout)}})
-	}
-	if t.Grant != nil {
-		if problems := beyond(*t.Grant, m.Manifest.Wants); len(problems) > 0 {
-			return nil, wrong(problems)
-		}
-		m.Grant = *t.Grant
-	}
-	rc, err := s.testContext(ctx, t)
+	rc, err := s.testable(ctx, &m, &t)
 	if err != nil {
 		return nil, err
 	}
-	report, err := s.test(ctx, m, t, rc)
+	report, err := s.testStored(ctx, m, t, rc)
 	if err != nil {
 		return nil, err
 	}
@@ -229,12 +221,29 @@ func (s *server) testModule(ctx context.Context, in *testInput) (*body[wire.Test
 	if err != nil {
 		return nil, err
 	}
-	against, err := s.test(ctx, active, t, rc)
+	against, err := s.testStored(ctx, active, t, rc)
 	if err != nil {
 		return nil, err
 	}
 	report.Active = &against
 	return answer(report), nil
+}
+
+// testable checks a test run and fills in what it leaves out.
+func (s *server) testable(ctx context.Context, m *core.Module, t *wire.TestRun) (core.RunContext, error) {
+	if t.Timeout <= 0 {
+		t.Timeout = core.DefaultTimeout
+	}
+	if t.Timeout.Std() > s.o.TestTimeout {
+		return core.RunContext{}, wrong(core.Problems{{Path: "timeout", Code: "limit", Message: fmt.Sprintf("%s is more than %s, the most of a test run", t.Timeout, s.o.TestTimeout)}})
+	}
+	if t.Grant != nil {
+		if problems := beyond(*t.Grant, m.Manifest.Wants); len(problems) > 0 {
+			return core.RunContext{}, wrong(problems)
+		}
+		m.Grant = *t.Grant
+	}
+	return s.testContext(ctx, *t)
 }
 
 // testContext is what a test run is told of what it is asked for.
@@ -261,12 +270,17 @@ func (s *server) testContext(ctx context.Context, t wire.TestRun) (core.RunConte
 	return rc, nil
 }
 
-// test runs a version once.
-func (s *server) test(ctx context.Context, m core.Module, t wire.TestRun, rc core.RunContext) (wire.TestReport, error) {
+// testStored runs a version once.
+func (s *server) testStored(ctx context.Context, m core.Module, t wire.TestRun, rc core.RunContext) (wire.TestReport, error) {
 	file, err := s.Stored.ModuleFile(ctx, m.Digest)
 	if err != nil {
 		return wire.TestReport{}, fmt.Errorf("read the file of %s %s: %w", m.Name, m.Version, err)
 	}
+	return s.test(ctx, m, file, t, rc)
+}
+
+// test runs a file once.
+func (s *server) test(ctx context.Context, m core.Module, file []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error) {
 	// The test ends a little after its own limit whatever the module does.
 	bounded, cancel := context.WithTimeout(ctx, t.Timeout.Std()+5*time.Second)
 	defer cancel()

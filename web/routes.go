@@ -115,6 +115,11 @@ func Routes() map[string]Right {
 		"DELETE /api/v1/modules/{name}/versions/{version}":        Editor,
 		"GET /api/v1/modules/{name}/versions/{version}/file":      Viewer,
 
+		"GET /api/v1/scripts/api":       Viewer,
+		"POST /api/v1/scripts":          Editor,
+		"POST /api/v1/scripts/validate": Editor, // it evaluates the script
+		"POST /api/v1/scripts/test":     Editor,
+
 		"GET /api/v1/runs":                        Viewer,
 		"GET /api/v1/runs/{id}":                   Viewer,
 		"GET /api/v1/runs/{id}/recordings/{step}": Editor, // what targets answered

@@ -118,6 +118,10 @@ type Modules interface {
 	Inspect(ctx context.Context, file []byte) (core.Manifest, error)
 	// Test runs a module once. The error is for the person who asked.
 	Test(ctx context.Context, m core.Module, file []byte, t wire.TestRun, rc core.RunContext) (wire.TestReport, error)
+	// Script is the file of a script, with what its form says of it.
+	Script(s wire.ScriptSource) ([]byte, error)
+	// ScriptHelp is what scripts can use.
+	ScriptHelp() wire.ScriptHelp
 	// Replay repeats a recorded run in the sandbox, with the file of m. It
 	// reaches nothing. The error is for the person who asked.
 	Replay(ctx context.Context, m core.Module, file []byte, rec core.Recording) (wire.ReplayReport, error)

@@ -184,6 +184,10 @@ func (fakeJudge) Backtest(_ context.Context, ask wire.BacktestAsk, saved *core.R
 
 type fakeModules struct{}
 
+func (fakeModules) Script(s wire.ScriptSource) ([]byte, error) { return []byte(s.Source), nil }
+
+func (fakeModules) ScriptHelp() wire.ScriptHelp { return wire.ScriptHelp{} }
+
 func (fakeModules) Inspect(_ context.Context, file []byte) (core.Manifest, error) {
 	name, version, ok := strings.Cut(string(file), " ")
 	if !ok {
@@ -333,17 +337,17 @@ func TestScenarios(t *testing.T) {
 		{do: "GET", path: "/api/v1/deliveries?status=dead", role: "viewer", status: 200},
 		{do: "POST", path: "/api/v1/deliveries/1/resend", role: "editor", status: 404},
 
-		{do: "POST", path: "/api/v1/modules", role: "editor", body: "junk", headers: []string{"Content-Type", "application/wasm"}, status: 422, want: []string{"this is not a module"}},
+		{do: "POST", path: "/api/v1/modules", role: "editor", body: "junk", headers: []string{"Content-Type", "application/octet-stream"}, status: 422, want: []string{"this is not a module"}},
 		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", status: 415},
-		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"stored":false`}},
-		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "new 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 422, want: []string{"its page would be /collectors/new"}},
-		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "ping 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 422, want: []string{"a built-in collector has it"}},
+		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 200, want: []string{`"stored":false`}},
+		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "new 1.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 422, want: []string{"its page would be /collectors/new"}},
+		{do: "POST", path: "/api/v1/modules?inspect=true", role: "editor", body: "ping 1.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 422, want: []string{"a built-in collector has it"}},
 		{do: "GET", path: "/api/v1/modules/lag", role: "viewer", status: 404},
-		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"stored":true`}},
+		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 200, want: []string{`"stored":true`}},
 		{do: "POST", path: modules + "/activate", role: "editor", body: `{"grant":{"http":["https://evil.example:443"]}}`, status: 422, want: []string{"does not want https://evil.example:443"}},
 		{do: "POST", path: modules + "/activate", role: "editor", body: `{"grant":{"http":["https://api.example.com:443"]}}`, status: 200, want: []string{`"active":true`}},
 		// The very same file again keeps what was activated.
-		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"stored":true`, `"active":{`}},
+		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 1.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 200, want: []string{`"stored":true`, `"active":{`}},
 		{do: "GET", path: "/api/v1/modules/lag", role: "viewer", status: 200, want: []string{`"active":true`, "https://api.example.com:443"}},
 		{do: "POST", path: modules + "/activate", role: "editor", body: `{"grant":{"private":true}}`, status: 422, want: []string{`"path":"grant.private"`}},
 		{do: "POST", path: "/api/v1/modules/lag/test", role: "editor", body: `{"system":"a"}`, status: 200, want: []string{"lag on a", `"wall_limit":"10s"`, `"logs":[]`}},
@@ -355,7 +359,7 @@ func TestScenarios(t *testing.T) {
 		{do: "POST", path: "/api/v1/modules/lag/test", role: "editor", body: `{"compare":true}`, status: 422, want: []string{`"path":"compare"`}},
 
 		// A second version: reviewed without being used, tried, promoted, rolled back.
-		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 2.0", headers: []string{"Content-Type", "application/wasm"}, status: 200, want: []string{`"number":2`, `"granted":false`, `"path":"http","change":"added","value":"https://*.example.com:443"`}},
+		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 2.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 200, want: []string{`"number":2`, `"granted":false`, `"path":"http","change":"added","value":"https://*.example.com:443"`}},
 		{do: "PUT", path: "/api/v1/modules/lag/canary", role: "editor", body: `{"version":"2.0","percent":10}`, status: 409, want: []string{"grant it first"}},
 		{do: "PUT", path: "/api/v1/modules/lag/aliases/next", role: "editor", body: `{"version":"2"}`, status: 409, want: []string{"grant it first"}},
 		{do: "POST", path: "/api/v1/modules/lag/versions/2.0/grant", role: "viewer", body: `{"grant":{}}`, status: 403},
@@ -365,7 +369,7 @@ func TestScenarios(t *testing.T) {
 		{do: "PUT", path: "/api/v1/modules/lag/aliases/3", role: "editor", body: `{"version":"2"}`, status: 422, want: []string{"is a number"}},
 		{do: "PUT", path: "/api/v1/modules/lag/aliases/1.0", role: "editor", body: `{"version":"2"}`, status: 422, want: []string{"is a version of lag"}},
 		{do: "PUT", path: "/api/v1/modules/lag/aliases/next", role: "editor", body: `{"version":"2"}`, status: 200, want: []string{`"aliases":{"next":"2.0"}`, "no assignment runs another version"}},
-		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag next", headers: []string{"Content-Type", "application/wasm"}, status: 409, want: []string{"next is an alias of lag"}},
+		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag next", headers: []string{"Content-Type", "application/octet-stream"}, status: 409, want: []string{"next is an alias of lag"}},
 		{do: "PUT", path: "/api/v1/modules/lag/canary", role: "editor", body: `{"version":"next"}`, status: 409, want: []string{"runs nowhere"}},
 		{do: "PUT", path: "/api/v1/modules/lag/canary", role: "editor", body: `{"version":"next","systems":["nowhere"]}`, status: 422, want: []string{`"path":"systems[0]"`}},
 		{do: "PUT", path: "/api/v1/modules/lag/canary", role: "editor", body: `{"version":"next","percent":10}`, status: 200, want: []string{`"canary":{"version":"2.0","percent":10`, `"trial":{"runs":3,"errors":1`, `"against":{"runs":9`}},
@@ -535,7 +539,7 @@ func TestUploadForm(t *testing.T) {
 	in := newInstance(t, web.Options{})
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)
-	part, err := form.CreateFormFile("file", "lag.wasm")
+	part, err := form.CreateFormFile("file", "lag.bin")
 	if err == nil {
 		_, err = io.WriteString(part, "lag 2.0")
 	}

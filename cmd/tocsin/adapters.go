@@ -14,6 +14,7 @@ import (
 	"github.com/tocsin-io/tocsin/core/store"
 	"github.com/tocsin-io/tocsin/rules"
 	"github.com/tocsin-io/tocsin/wasm"
+	"github.com/tocsin-io/tocsin/wasm/script"
 	"github.com/tocsin-io/tocsin/web"
 	"github.com/tocsin-io/tocsin/web/wire"
 )
@@ -201,6 +202,35 @@ func (d moduleDesk) Replay(ctx context.Context, m core.Module, file []byte, rec 
 // Inspect implements web.Modules.
 func (d moduleDesk) Inspect(ctx context.Context, file []byte) (core.Manifest, error) {
 	return inspect(ctx, d.host, file)
+}
+
+// Script implements web.Modules.
+func (d moduleDesk) Script(s wire.ScriptSource) ([]byte, error) {
+	form, err := json.Marshal(struct {
+		Name    string            `json:"name,omitempty"`
+		Version string            `json:"version,omitempty"`
+		Doc     string            `json:"doc,omitempty"`
+		Schema  json.RawMessage   `json:"config_schema,omitempty"`
+		Samples []core.SampleDecl `json:"samples,omitempty"`
+		Wants   *core.Grant       `json:"wants,omitempty"`
+	}{s.Name, s.Version, s.Doc, s.Schema, s.Samples, s.Wants})
+	if err != nil {
+		return nil, fmt.Errorf("write the manifest of the script: %w", err)
+	}
+	return script.Join(form, s.Source), nil
+}
+
+// ScriptHelp implements web.Modules.
+func (d moduleDesk) ScriptHelp() wire.ScriptHelp {
+	return wire.ScriptHelp{Names: scriptNames(script.API()), Template: script.Template}
+}
+
+func scriptNames(names []script.Name) []wire.ScriptName {
+	var out []wire.ScriptName
+	for _, n := range names {
+		out = append(out, wire.ScriptName{Name: n.Name, Type: n.Type, Doc: n.Doc, Call: n.Call, Members: scriptNames(n.Members)})
+	}
+	return out
 }
 
 // Test implements web.Modules.

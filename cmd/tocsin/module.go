@@ -61,6 +61,9 @@ func readModule(name string, in io.Reader) ([]byte, error) {
 	if len(text) > web.MaxModule {
 		return nil, fmt.Errorf("%s has more than %d MiB, the most for a module", name, web.MaxModule>>20)
 	}
+	if strings.HasSuffix(name, ".wasm") && core.KindOf(text) == core.ScriptModule {
+		return nil, fmt.Errorf(`%s: this is not a WebAssembly module: it does not begin with \0asm; name a script .js or .ts`, name)
+	}
 	return text, nil
 }
 

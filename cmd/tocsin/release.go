@@ -133,7 +133,11 @@ what is granted.`,
 // push uploads a module, and grants and activates it when it is told to.
 func (c *client) push(ctx context.Context, s streams, file []byte, g grantFlags, activate bool) error {
 	var review wire.ModuleReview
-	if err := c.do(ctx, http.MethodPost, "/api/v1/modules", "application/wasm", bytes.NewReader(file), &review); err != nil {
+	kind := "application/wasm"
+	if core.KindOf(file) == core.ScriptModule {
+		kind = "text/javascript"
+	}
+	if err := c.do(ctx, http.MethodPost, "/api/v1/modules", kind, bytes.NewReader(file), &review); err != nil {
 		return err
 	}
 	m := review.Manifest

@@ -1419,6 +1419,58 @@ export type Samples = Record<string, unknown>;
  */
 export type Sampling = "failures" | "all" | "none";
 
+/** ScriptCheck answers POST /api/v1/scripts/validate. */
+export interface ScriptCheck {
+	ok: boolean;
+	problems: Problems;
+	/** what it says of itself, when it is sound */
+	manifest?: Manifest;
+}
+
+/** ScriptHelp answers GET /api/v1/scripts/api. */
+export interface ScriptHelp {
+	/** what the function of a script gets */
+	names: ScriptName[];
+	/** what a new script begins with */
+	template: string;
+}
+
+/** ScriptName is something that a script can use. */
+export interface ScriptName {
+	name: string;
+	/** type or signature, as a person reads it */
+	type: string;
+	doc?: string;
+	/** it is a function */
+	call?: boolean;
+	members?: ScriptName[];
+}
+
+/**
+ * ScriptSource is a script as it is written: POST /api/v1/scripts and
+ * /api/v1/scripts/validate. What its source exports as manifest counts before
+ * the other fields.
+ */
+export interface ScriptSource {
+	name: string;
+	version: string;
+	/** JavaScript or TypeScript */
+	source: string;
+	doc?: string;
+	/** JSON schema of its configuration */
+	config_schema?: unknown;
+	samples?: SampleDecl[];
+	wants?: Grant;
+}
+
+/**
+ * ScriptTest is POST /api/v1/scripts/test: a test run of a script that need not
+ * be saved. It may reach what it wants, unless grant says less.
+ */
+export interface ScriptTest extends TestRun {
+	script: ScriptSource;
+}
+
 /**
  * Selector picks Systems: those listed, and those for which Match, an expr
  * over system, is true. Both empty selects none.

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { dropDraft, keepDraft, loadDraft, nextVersion, scriptPath, template } from "../src/pages/collectors/script";
-import { type ApiNode, contextName, membersAt, offsetOf, placeAt, taken } from "../src/script/complete";
+import { dropDraft, keepDraft, loadDraft, nextVersion, scriptPath, splitFile } from "../src/pages/collectors/script";
+import type { ScriptName } from "../src/api.gen";
+import { contextName, membersAt, offsetOf, placeAt, taken } from "../src/script/complete";
 
-const api: ApiNode[] = [
+const api: ScriptName[] = [
   { name: "config", type: "object" },
   {
     name: "http",
@@ -39,8 +40,12 @@ describe("completion", () => {
     expect(contextName("export default async function run(c) {")).toBe("c");
     expect(contextName("export default async ({ http }) => 1")).toBeUndefined();
     expect([...taken("export default async ({ http, config: c, log = x }) => 1")]).toEqual(["http", "config", "log"]);
-    expect([...taken(template)]).toContain("http");
   });
+});
+
+test("a file and its first line", () => {
+  expect(splitFile('// tocsin/1 {"name":"a"}\nx\ny')).toEqual({ source: "x\ny", manifest: { name: "a" } });
+  for (const whole of ["x\ny", "// tocsin/1 is good\nx", "// tocsin/1 {no\nx", ""]) expect(splitFile(whole)).toEqual({ source: whole });
 });
 
 test("places count characters, not units", () => {

@@ -22,7 +22,8 @@ import type { Problem } from "../api.gen";
 import { look } from "../expr/language";
 import { cspNonce } from "../lib/boot";
 import { Icon } from "../ui/Icon";
-import { type ApiNode, membersAt, offsetOf, placeAt, taken } from "./complete";
+import type { ScriptName } from "../api.gen";
+import { membersAt, offsetOf, placeAt, taken } from "./complete";
 import "../expr/editor.css";
 import "./script.css";
 
@@ -31,7 +32,7 @@ export interface ScriptEditorProps {
   onInput: (value: string) => void;
   label: string;
   /** What a script can use; null while it is on the way. */
-  api: ApiNode[] | null;
+  api: ScriptName[] | null;
   problems: Problem[];
   readOnly?: boolean;
 }
@@ -49,7 +50,7 @@ const highlighting = syntaxHighlighting(
   ]),
 );
 
-function option(n: ApiNode): Completion {
+function option(n: ScriptName): Completion {
   return {
     label: n.name,
     detail: n.type,
@@ -63,7 +64,7 @@ function option(n: ApiNode): Completion {
   };
 }
 
-function completions(api: () => ApiNode[] | null) {
+function completions(api: () => ScriptName[] | null) {
   return (context: CompletionContext): CompletionResult | null => {
     const known = api();
     const source = context.state.doc.toString();

@@ -1,16 +1,7 @@
 // What can be written in a script at a place: the API that the server
 // describes, by the path of names before the cursor.
 
-/** Something that a script can name. */
-export interface ApiNode {
-  name: string;
-  /** Type or signature, as a person reads it. */
-  type: string;
-  doc?: string;
-  /** It is called: completion writes the parentheses. */
-  call?: boolean;
-  members?: ApiNode[];
-}
+import type { ScriptName } from "../api.gen";
 
 /** What is before the cursor: the path of names, and what is typed of the last. */
 export interface Place {
@@ -64,11 +55,11 @@ export function contextName(source: string): string | undefined {
 }
 
 /** What the path stands for: members of the API, of the context object, or nothing. */
-export function membersAt(path: string[], api: ApiNode[], source: string): ApiNode[] | undefined {
-  let members: ApiNode[] | undefined = api;
+export function membersAt(path: string[], api: ScriptName[], source: string): ScriptName[] | undefined {
+  let members: ScriptName[] | undefined = api;
   const begin = path[0] !== undefined && path[0] === contextName(source) ? 1 : 0;
   for (const name of path.slice(begin)) {
-    const node: ApiNode | undefined = members?.find((m) => m.name === name || `${m.name}()` === name);
+    const node: ScriptName | undefined = members?.find((m) => m.name === name || `${m.name}()` === name);
     members = node?.members;
     if (!members) return undefined;
   }

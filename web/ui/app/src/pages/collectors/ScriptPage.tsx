@@ -2,7 +2,7 @@
 
 import type { ComponentType } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Grant, ModuleItem, Problem, TestReport } from "../../api.gen";
+import type { Grant, ModuleItem, Problem, ScriptHelp, ScriptSource, TestReport } from "../../api.gen";
 import { ApiError, aborted, api, can, seg, url } from "../../lib/api";
 import { diffLines } from "../../lib/diff";
 import { ns, visible } from "../../lib/format";
@@ -37,8 +37,8 @@ import { Report, type Widen } from "./Report";
 import { type Asked, nothingAsked, requestOf } from "./request";
 import { sampleLine, samplesOf } from "./samples";
 import { properties } from "./schema";
-import { dropDraft, keepDraft, loadDraft, nextVersion, type ScriptDraft, template } from "./script";
-import { type ScriptHelp, type ScriptSource, scripts } from "./scriptApi";
+import { dropDraft, keepDraft, loadDraft, nextVersion, type ScriptDraft, splitFile } from "./script";
+import { scripts } from "./scriptApi";
 import { RequestForm, servedBy } from "./TestRun";
 import { reviewPath } from "./Upload";
 
@@ -53,7 +53,7 @@ interface Loaded {
 async function source(name: string, version: string, signal: AbortSignal): Promise<string> {
   const res = await fetch(url(`/modules/${seg(name)}/versions/${seg(version)}/file`), { signal, credentials: "same-origin" });
   if (!res.ok) throw new ApiError(res.status, "The source cannot be fetched", "");
-  return res.text();
+  return splitFile(await res.text()).source;
 }
 
 /** /collectors/new-script and /collectors/:name/edit?v=. */
@@ -88,7 +88,7 @@ function begin({ help, item, version, source: text }: Loaded): ScriptDraft {
   return {
     name: item?.name ?? "",
     version: version && item ? nextVersion(item.versions[0]?.version ?? version.version) : "1.0.0",
-    source: text ?? help.template ?? template,
+    source: text ?? help.template,
     doc: m?.doc ?? "",
     schema: m?.config_schema ? JSON.stringify(m.config_schema, null, 2) : item ? "" : firstSchema,
     samples: m ? (m.samples ?? []).map(sampleLine).join("\n") : "status integer",
@@ -171,6 +171,7 @@ function Editing({ loaded }: { loaded: Loaded }) {
   );
   // biome-ignore lint/correctness/useExhaustiveDependencies: text says all of the script
   useEffect(() => {
+    if (readOnly) return; // checking evaluates the script
     const abort = new AbortController();
     setChecked("asking");
     const timer = setTimeout(async () => {

@@ -10,7 +10,8 @@ import { navigate } from "../../lib/router";
 import { type Inspection, inspect, WasmError } from "../../lib/wasm-inspect";
 import { offlineReason } from "../../live";
 import { Button, Card, ErrorBox, Icon, Pill } from "../../ui";
-import { keepDraft, scriptPath } from "./script";
+import { sampleLine } from "./samples";
+import { keepDraft, scriptPath, splitFile } from "./script";
 
 /** A file on its way. */
 interface Item {
@@ -66,16 +67,16 @@ export function useUpload(stored: (review: ModuleReview, alone: boolean) => void
     const script = files.find((f) => /\.[cm]?[jt]s$/.test(f.name) && f.size < 256 * 1024);
     if (script) {
       // Source is not uploaded but edited: it is tested before it is saved.
-      const source = await script.text();
+      const { source, manifest: m } = splitFile(await script.text());
       const name = script.name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "-");
       keepDraft(localStorage, "", {
-        name,
-        version: "1.0.0",
+        name: m?.name ?? name,
+        version: m?.version ?? "1.0.0",
         source,
-        doc: "",
-        schema: "",
-        samples: "",
-        wants: {},
+        doc: m?.doc ?? "",
+        schema: m?.config_schema ? JSON.stringify(m.config_schema, null, 2) : "",
+        samples: (m?.samples ?? []).map(sampleLine).join("\n"),
+        wants: m?.wants ?? {},
         base: "",
         at: Date.now(),
       });

@@ -1,7 +1,7 @@
 // Scripts as text: where they are edited, what a new one begins with, and
 // drafts that survive a closed tab.
 
-import type { Grant } from "../../api.gen";
+import type { Grant, Manifest } from "../../api.gen";
 
 /** Where a script is edited; without a name a new one. */
 export function scriptPath(name?: string, version?: string): string {
@@ -9,17 +9,17 @@ export function scriptPath(name?: string, version?: string): string {
   return `/collectors/${encodeURIComponent(name)}/edit${version ? `?v=${encodeURIComponent(version)}` : ""}`;
 }
 
-/** What a new script begins with. */
-export const template = `export default async ({ config, system, http, log }) => {
-  const answer = await http.get(config.url);
-  log.info(\`\${system.name} answered \${answer.status}\`);
-  return {
-    outcome: answer.status === 200 ? "pass" : "fail",
-    summary: \`status \${answer.status}\`,
-    samples: { status: answer.status },
-  };
-};
-`;
+/** The file of a script, taken apart: its first line can hold what the form says. */
+export function splitFile(file: string): { source: string; manifest?: Manifest } {
+  const end = file.indexOf("\n");
+  const first = file.slice(0, end);
+  if (end < 0 || !first.startsWith("// tocsin/1 {")) return { source: file };
+  try {
+    return { source: file.slice(end + 1), manifest: JSON.parse(first.slice("// tocsin/1 ".length)) as Manifest };
+  } catch {
+    return { source: file };
+  }
+}
 
 /** What is typed, and the version that it was typed over. */
 export interface ScriptDraft {
