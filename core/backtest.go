@@ -8,6 +8,7 @@ type Backtest struct {
 	From    time.Time     `json:"from" doc:"later than asked for when older changes are not stored any more"`
 	To      time.Time     `json:"to"`
 	Changes int           `json:"changes" doc:"transitions that were played"`
+	Runs    int           `json:"runs,omitempty" doc:"runs that were played, of a rule that looks at runs"`
 	Rule    BacktestRule  `json:"rule"`
 	Saved   *BacktestRule `json:"saved,omitempty" doc:"the rule as it is saved, when there is one and it differs"`
 	Diff    *BacktestDiff `json:"diff,omitempty" doc:"from saved to rule"`

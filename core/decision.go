@@ -38,7 +38,8 @@ type Decision struct {
 	ID        int64           `json:"id" doc:"given when it is stored, ascending"`
 	Rule      string          `json:"rule"`
 	Revision  string          `json:"revision" doc:"hash of the text that matters to the gate"`
-	Seq       int64           `json:"seq,omitempty" doc:"the event; 0 when a timer decided"`
+	Seq       int64           `json:"seq,omitempty" doc:"the transition; 0 when a run or a timer decided"`
+	Run       int64           `json:"run,omitempty" doc:"the run, of a rule that looks at runs"`
 	At        time.Time       `json:"at" doc:"event time, or the instant of the timer"`
 	Decided   time.Time       `json:"decided" doc:"when it was decided"`
 	Late      bool            `json:"late,omitempty" doc:"decided more than a minute after its time"`

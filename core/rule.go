@@ -33,9 +33,13 @@ func (r Rule) Label() string {
 
 // Trigger is one kind of event a Rule looks at.
 type Trigger struct {
-	Event   string      `json:"event" doc:"health.changed, degraded, unhealthy, recovered, escalated or deescalated"`
-	Subject SubjectKind `json:"subject,omitempty" doc:"system, assignment or group; default system"`
+	Event   string      `json:"event" doc:"health.changed, degraded, unhealthy, recovered, escalated or deescalated; run.completed, failed or error; metric"`
+	Subject SubjectKind `json:"subject,omitempty" doc:"system, assignment or group; default system; of runs and metrics it is the assignment"`
 	When    string      `json:"when,omitempty" doc:"expr, bool; besides the condition of the rule"`
+	Value   string      `json:"value,omitempty" doc:"of metric: expr over a run that gives a number, or a length of time, which counts in seconds"`
+	Above   *float64    `json:"above,omitempty" doc:"of metric: it begins when value is more than this"`
+	Below   *float64    `json:"below,omitempty" doc:"of metric, instead of above: it begins when value is less than this"`
+	Clear   *float64    `json:"clear,omitempty" doc:"of metric: it ends when value is back at this; default above or below"`
 }
 
 // Gate is what a change must prove before a Rule may act. Zero lets every

@@ -31,6 +31,14 @@ const (
 	KindDeescalated Kind = "deescalated" // from Unhealthy to Degraded
 )
 
+// The kinds of what rules see of a Run. No Transition is of them.
+const (
+	KindCompleted Kind = "completed" // every Run
+	KindFailed    Kind = "failed"    // its Outcome is Fail
+	KindError     Kind = "error"     // its Outcome is Error
+	KindMetric    Kind = "metric"    // a number of it crossed a threshold
+)
+
 // Is reports whether t is of kind k.
 func (t Transition) Is(k Kind) bool {
 	switch k {
@@ -46,6 +54,7 @@ func (t Transition) Is(k Kind) bool {
 		return t.From == Degraded && t.To == Unhealthy
 	case KindDeescalated:
 		return t.From == Unhealthy && t.To == Degraded
+	case KindCompleted, KindFailed, KindError, KindMetric:
 	}
 	return false
 }

@@ -25,6 +25,9 @@ var _ facts = (*asker)(nil)
 // holds implements facts. While that is not given is about health alone. A
 // reason is given only when it is false.
 func (a *asker) holds(b *member, at time.Time) (bool, remark) {
+	if b.Event.Of != nil && (a.r == nil || a.r.while == nil) {
+		return a.goesOn(b, at)
+	}
 	if a.r == nil || a.r.while == nil {
 		health := a.m.world.of(b.Subject).health
 		if (health == core.Healthy) == b.Good {

@@ -17,6 +17,7 @@ import (
 // Past is what a backtest reads.
 type Past struct {
 	Log     store.Log
+	Runs    store.RunLog // nil when no rule looks at runs
 	Catalog store.Catalog
 	Health  Health
 }
@@ -169,16 +170,97 @@ func (b *backtest) play(ctx context.Context) error {
 		return err
 	}
 	b.last = after
-	return b.pages(ctx, after, func(entries []core.Transition) bool {
+	runs, err := b.runs(ctx)
+	if err != nil {
+		return err
+	}
+	err = b.pages(ctx, after, func(entries []core.Transition) bool {
 		for i := range entries {
-			if t := &entries[i]; t.At.After(b.until.Add(disorder)) {
+			t := &entries[i]
+			if t.At.After(b.until.Add(disorder)) {
 				return false
-			} else if !t.At.After(b.until) {
-				b.feed(t)
+			}
+			if t.At.After(b.until) {
+				continue
+			}
+			runs.play(ctx, func(r *core.Run) bool { return t.Run > 0 && r.ID <= t.Run || t.Run == 0 && !r.Ended.After(t.At) })
+			b.feed(t)
+		}
+		return runs.err == nil
+	})
+	if err != nil {
+		return err
+	}
+	runs.play(ctx, func(r *core.Run) bool { return !r.Ended.After(b.until) })
+	return runs.err
+}
+
+// runReel gives a backtest its runs, in order.
+type runReel struct {
+	b     *backtest
+	lanes []*lane // that look at runs; without any it is empty
+	list  []core.Run
+	after int64
+	ended bool
+	err   error
+}
+
+// runs finds the first run of the span. Runs that retention deleted end the
+// past of rules that look at them.
+func (b *backtest) runs(ctx context.Context) (*runReel, error) {
+	out := &runReel{b: b}
+	for _, l := range b.lanes {
+		if l.program.runs {
+			out.lanes = append(out.lanes, l)
+		}
+	}
+	if len(out.lanes) == 0 {
+		return out, nil
+	}
+	first, newest, err := b.past.Runs.RunsOf(ctx, 0, nil, 1)
+	if err != nil {
+		return nil, fmt.Errorf("read the oldest run: %w", err)
+	}
+	if len(first) > 0 && first[0].ID > 1 && first[0].Ended.After(b.since) {
+		b.startOver(first[0].Ended)
+		b.note("Runs before %s are not stored any more, so nothing before it was played.", full(b.out.From))
+	}
+	out.after, err = before(ctx, b.past.Runs, newest, b.since.Add(-disorder))
+	return out, err
+}
+
+// play plays the runs that come next, as long as they are wanted.
+func (r *runReel) play(ctx context.Context, ok func(*core.Run) bool) {
+	for len(r.lanes) > 0 && r.err == nil {
+		if len(r.list) == 0 && !r.ended {
+			if r.list, _, r.err = r.b.past.Runs.RunsOf(ctx, r.after, nil, backtestPage); r.err != nil {
+				r.err = fmt.Errorf("read runs: %w", r.err)
+				return
+			}
+			r.ended = len(r.list) < backtestPage
+			if n := len(r.list); n > 0 {
+				r.after = r.list[n-1].ID
 			}
 		}
-		return true
-	})
+		if len(r.list) == 0 || !ok(&r.list[0]) {
+			return
+		}
+		run := &r.list[0]
+		r.list = r.list[1:]
+		if run.Ended.After(r.b.until) || r.b.facts && !r.b.systems[systemOf(core.Subject{Kind: core.OfAssignment, ID: run.Assignment})] {
+			continue
+		}
+		if !run.Ended.Before(r.b.out.From) {
+			r.b.out.Runs++
+		}
+		for _, l := range r.lanes {
+			now := run.Ended
+			if l.m.clock.After(now) {
+				now = l.m.clock
+			}
+			l.take(l.m.FeedRun(run, now))
+		}
+	}
 }
 
 // begin is the Seq of the last entry that cannot be of the span.
@@ -284,7 +366,8 @@ func (b *backtest) pages(ctx context.Context, after int64, f func([]core.Transit
 // feed plays one entry.
 func (b *backtest) feed(t *core.Transition) {
 	if gap := t.Seq - b.last - 1; gap > 0 && !t.At.Before(b.since.Add(-disorder)) {
-		b.startOver(t.At, gap)
+		b.missing += gap
+		b.startOver(t.At)
 	}
 	b.last = t.Seq
 	if b.facts && t.Subject.Kind != core.OfGroup && !b.systems[systemOf(t.Subject)] {
@@ -315,7 +398,7 @@ func (l *lane) feed(t *core.Transition, now time.Time) {
 		return
 	}
 	for _, r := range l.m.rules {
-		if _, sees := r.sees(t.Subject.Kind, l.m.index.of(t)); sees && !t.At.Before(r.begin) {
+		if _, sees := r.sees(t.Subject.Kind, l.m.index.of(&event{Transition: *t})); sees && !t.At.Before(r.begin) {
 			l.counts[core.BacktestStage{Stage: core.StageWhen, Verdict: core.Drop}]++
 		}
 	}
@@ -323,12 +406,11 @@ func (l *lane) feed(t *core.Transition, now time.Time) {
 
 // startOver forgets what came of the entries so far: some behind them were
 // deleted, so that nobody knows what the gates would have seen.
-func (b *backtest) startOver(at time.Time, gap int64) {
-	b.missing += gap
-	if at.Before(b.since) {
-		at = b.since
+func (b *backtest) startOver(at time.Time) {
+	if at.Before(b.out.From) {
+		at = b.out.From
 	}
-	b.out.From, b.out.Changes, b.gone = at, 0, 0
+	b.out.From, b.out.Changes, b.out.Runs, b.gone = at, 0, 0, 0
 	for _, l := range b.lanes {
 		l.m.startOver(at)
 		l.fired = l.fired[:0]

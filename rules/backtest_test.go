@@ -21,6 +21,7 @@ import (
 type past struct {
 	store.Catalog
 	log     []core.Transition
+	runs    []core.Run
 	objects []store.Object
 }
 
@@ -41,6 +42,15 @@ func (*past) Standings(context.Context) (map[string]core.Standing, error) { retu
 func (*past) Rolled(context.Context) ([]core.Rolled, error)               { return nil, nil }
 func (p *past) Objects(context.Context, ...store.Kind) ([]store.Object, int64, error) {
 	return p.objects, 1, nil
+}
+
+func (p *past) RunsOf(_ context.Context, id int64, outcomes []core.Outcome, limit int) (runs []core.Run, newest int64, err error) {
+	for _, r := range p.runs {
+		if newest = r.ID; r.ID > id && id >= 0 && len(runs) < limit && (len(outcomes) == 0 || slices.Contains(outcomes, r.Outcome)) {
+			runs = append(runs, r)
+		}
+	}
+	return runs, newest, nil
 }
 
 func (p *past) put(t testing.TB, kind store.Kind, id string, v any) {
@@ -97,7 +107,7 @@ func lines(list []core.BacktestFiring) []string {
 
 func (p *past) backtest(t testing.TB, in rules.BacktestInput) core.Backtest {
 	t.Helper()
-	got, err := compiler(t).Backtest(t.Context(), rules.Past{Log: p, Catalog: p, Health: p}, in)
+	got, err := compiler(t).Backtest(t.Context(), rules.Past{Log: p, Runs: p, Catalog: p, Health: p}, in)
 	if err != nil {
 		t.Fatalf("backtest %s: %v", in.Rule.ID, err)
 	}
@@ -209,6 +219,29 @@ func TestABacktestSaysWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+func TestABacktestPlaysRuns(t *testing.T) {
+	t.Parallel()
+	p := &past{}
+	for i := range 40 { // every ten minutes: two fails after eight passes
+		outcome := core.Pass
+		if i%10 >= 8 {
+			outcome = core.Fail
+		}
+		p.runs = append(p.runs, core.Run{ID: int64(i + 1), Assignment: "a:http", Ended: day.Add(time.Duration(i) * time.Minute), Outcome: outcome})
+	}
+	rule := core.Rule{ID: "r", On: []core.Trigger{{Event: "run.failed"}}, Gate: core.Gate{For: core.Duration(time.Minute)}, Mode: "parallel"}
+	in := rules.BacktestInput{Rule: rule, Span: 40 * time.Minute, Until: day.Add(40 * time.Minute)}
+	got := p.backtest(t, in)
+	if got.Runs != 40 || got.Rule.Fired != 4 || got.Rule.Recovered != 3 || got.Rule.Open != 1 || len(got.Notes) != 0 {
+		t.Errorf("%+v, want 4 outages told of, the last of them open, in 40 runs", got)
+	}
+	p.runs = p.runs[15:] // deleted by retention
+	got = p.backtest(t, in)
+	if !got.From.Equal(day.Add(15*time.Minute)) || got.Runs != 25 || got.Rule.Fired != 3 || len(got.Notes) != 1 || !strings.HasPrefix(got.Notes[0], "Runs before") {
+		t.Errorf("%+v, want what happened from 15 minutes on, and a note", got)
+	}
+}
+
 func TestABacktestComparesTwoRules(t *testing.T) {
 	t.Parallel()
 	p := &past{}
@@ -244,7 +277,7 @@ func TestABacktestOfARuleThatDoesNotCompileSaysWhy(t *testing.T) {
 	t.Parallel()
 	p := &past{}
 	rule := core.Rule{ID: "r", On: []core.Trigger{{Event: "health.unhealthy"}}, When: "too == 1"}
-	_, err := compiler(t).Backtest(t.Context(), rules.Past{Log: p, Catalog: p, Health: p}, rules.BacktestInput{Rule: rule})
+	_, err := compiler(t).Backtest(t.Context(), rules.Past{Log: p, Runs: p, Catalog: p, Health: p}, rules.BacktestInput{Rule: rule})
 	if problems, ok := errors.AsType[core.Problems](err); !ok || problems[0].Path != "when" {
 		t.Errorf("error %v, want the problem of when", err)
 	}
@@ -267,7 +300,7 @@ func BenchmarkBacktest(b *testing.B) {
 	rule := core.Rule{ID: "r", On: []core.Trigger{{Event: "health.unhealthy"}}, When: `to == "unhealthy" && system.tags.env == "prod"`, Gate: core.Gate{For: core.Duration(2 * time.Minute), Cooldown: core.Duration(30 * time.Minute)}}
 	c := compiler(b)
 	for b.Loop() {
-		got, err := c.Backtest(b.Context(), rules.Past{Log: p, Catalog: p, Health: p}, rules.BacktestInput{Rule: rule, Span: 30 * 24 * time.Hour, Until: day.Add(30 * 24 * time.Hour)})
+		got, err := c.Backtest(b.Context(), rules.Past{Log: p, Runs: p, Catalog: p, Health: p}, rules.BacktestInput{Rule: rule, Span: 30 * 24 * time.Hour, Until: day.Add(30 * 24 * time.Hour)})
 		if err != nil || got.Changes != 1_000_000 {
 			b.Fatalf("%d changes, %v", got.Changes, err)
 		}

@@ -179,6 +179,7 @@ type Program struct {
 	reads    lazy // of by
 	mixed    bool // looks at more than one kind of subject
 	timed    bool // one of its conditions could change by time alone
+	runs     bool // looks at runs
 	gate     gate
 	wanted   []equals // what system must be for when to be true
 
@@ -193,7 +194,8 @@ type trigger struct {
 	subject core.SubjectKind
 	when    *condition
 	bit     kinds
-	text    string // the verdict of the trigger stage
+	text    string  // the verdict of the trigger stage
+	metric  *metric // of metric alone
 }
 
 // condition is a program that gives true or false, and when it could change by
@@ -284,17 +286,46 @@ func (b *builder) identity() {
 	}
 }
 
-func eventKinds() [6]core.Kind {
-	return [...]core.Kind{core.KindChanged, core.KindDegraded, core.KindUnhealthy, core.KindRecovered, core.KindEscalated, core.KindDeescalated}
+// How many kinds of events there are; the first are of health.
+const (
+	healthKinds = 6
+	kindCount   = 10
+)
+
+func eventKinds() [kindCount]core.Kind {
+	return [...]core.Kind{
+		core.KindChanged, core.KindDegraded, core.KindUnhealthy, core.KindRecovered, core.KindEscalated, core.KindDeescalated,
+		core.KindCompleted, core.KindFailed, core.KindError, core.KindMetric,
+	}
 }
 
-func isEvent(k core.Kind) bool {
-	for _, known := range eventKinds() {
-		if k == known {
-			return true
+// eventName is what triggers call a kind of event.
+func eventName(k core.Kind) string {
+	switch k {
+	case core.KindMetric:
+		return "metric"
+	case core.KindCompleted, core.KindFailed, core.KindError:
+		return "run." + string(k)
+	}
+	return "health." + string(k)
+}
+
+// eventKind finds the kind that a trigger names.
+func eventKind(name string) (k core.Kind, run, ok bool) {
+	for i, known := range eventKinds() {
+		if eventName(known) == name {
+			return known, i >= healthKinds, true
 		}
 	}
-	return false
+	return "", false, false
+}
+
+func eventNames() []string {
+	var out []string
+	for _, k := range eventKinds() {
+		out = append(out, eventName(k))
+	}
+	return out
 }
 
 func (b *builder) triggers() {
@@ -305,22 +336,30 @@ func (b *builder) triggers() {
 	kinds := map[core.SubjectKind]bool{}
 	for i, on := range r.On {
 		path := fmt.Sprintf("on[%d]", i)
-		name, health := strings.CutPrefix(on.Event, "health.")
-		if !health || !isEvent(core.Kind(name)) {
-			b.bad(path+".event", "trigger", "there are health.changed, health.degraded, health.unhealthy, health.recovered, health.escalated and health.deescalated",
-				"%q is not a trigger", on.Event)
+		kind, run, ok := eventKind(on.Event)
+		if !ok {
+			fix := "there are " + strings.Join(eventNames(), ", ")
+			if near := lang.Nearest(on.Event, eventNames()); near != "" {
+				fix = fmt.Sprintf("did you mean %q?", near)
+			}
+			b.bad(path+".event", "trigger", fix, "%q is not a trigger", on.Event)
 		}
-		t := trigger{kind: core.Kind(name), subject: on.Subject, bit: bit(core.Kind(name))}
-		switch on.Subject {
-		case "":
+		t := trigger{kind: kind, subject: on.Subject, bit: bit(kind)}
+		switch {
+		case run && on.Subject != "" && on.Subject != core.OfAssignment:
+			b.bad(path+".subject", "trigger", "remove it: a run is of an assignment", "%q has no runs", on.Subject)
+		case run:
+			t.subject = core.OfAssignment
+		case on.Subject == "":
 			t.subject = core.OfSystem
-		case core.OfSystem, core.OfAssignment, core.OfGroup:
-		default:
+		case on.Subject != core.OfSystem && on.Subject != core.OfAssignment && on.Subject != core.OfGroup:
 			b.bad(path+".subject", "trigger", "there are system, assignment and group", "%q is not a subject", on.Subject)
 		}
-		t.text = "health." + name + " of " + string(t.subject)
+		t.text = eventName(kind) + " of " + string(t.subject)
 		t.when = b.condition(path+".when", path+".when", on.When)
+		b.metric(path, on, &t)
 		kinds[t.subject] = true
+		b.program.runs = b.program.runs || run
 		b.program.triggers = append(b.program.triggers, t)
 	}
 	b.program.mixed = len(kinds) > 1
@@ -328,6 +367,7 @@ func (b *builder) triggers() {
 
 func (b *builder) conditions() {
 	p, r := b.program, b.program.Rule
+	defer b.ofRuns()
 	p.when = b.condition("when", "when", r.When)
 	p.unless = b.condition("unless", "unless", r.Unless)
 	p.while = b.condition("gate.while", "while", r.Gate.While)

@@ -44,6 +44,21 @@ func TestCompileRefuses(t *testing.T) {
 		{"no trigger", func(r *core.Rule) { r.On = nil }, "on", "looks at nothing"},
 		{"other trigger", func(r *core.Rule) { r.On[0].Event = "schedule" }, "on[0].event", "there are health.changed, health.degraded"},
 		{"other subject", func(r *core.Rule) { r.On[0].Subject = "host" }, "on[0].subject", "there are system, assignment and group"},
+		{"a run of a system", func(r *core.Rule) { r.On[0] = core.Trigger{Event: "run.failed", Subject: core.OfSystem} }, "on[0].subject", "a run is of an assignment"},
+		{"a trigger that is nearly one", func(r *core.Rule) { r.On[0].Event = "run.faild" }, "on[0].event", `did you mean "run.failed"`},
+		{"samples of health", func(r *core.Rule) { r.When = "samples.queue > 3" }, "on", "look at runs, for example on: run.failed"},
+		{"metric without value", func(r *core.Rule) { r.On[0] = core.Trigger{Event: "metric", Above: new(1.0)} }, "on[0].value", "is missing"},
+		{"metric without threshold", func(r *core.Rule) { r.On[0] = core.Trigger{Event: "metric", Value: "samples.q"} }, "on[0].above", "either above or below"},
+		{"metric that ends early", func(r *core.Rule) {
+			r.On[0] = core.Trigger{Event: "metric", Value: "samples.q", Above: new(1.0), Clear: new(2.0)}
+		}, "on[0].clear", "would end it before it began"},
+		{"metric of text", func(r *core.Rule) {
+			r.On[0] = core.Trigger{Event: "metric", Value: "outcome", Above: new(1.0)}
+		}, "on[0].value", "not a number"},
+		{"metric among others", func(r *core.Rule) {
+			r.On = append(r.On, core.Trigger{Event: "metric", Value: "samples.q", Above: new(1.0)})
+		}, "on[1].event", "only trigger of its rule"},
+		{"threshold of health", func(r *core.Rule) { r.On[0].Above = new(1.0) }, "on[0].above", "for metric only"},
 		{"while", func(r *core.Rule) { r.Gate.For, r.Gate.While = 5, "x" }, "gate.while", ""},
 		{"while for nothing", func(r *core.Rule) {
 			r.Gate.While, r.Gate.Window = "true", &core.Window{Count: 1, Within: core.Duration(time.Minute)}

@@ -9,26 +9,30 @@ import (
 // Env is what the expressions of a rule see when it decides. It is a value, so
 // that evaluation reads it without following pointers.
 type Env struct {
-	Kind          string        `expr:"kind" json:"kind" doc:"what the trigger saw" enum:"changed,degraded,unhealthy,recovered,escalated,deescalated"`
-	From          string        `expr:"from" json:"from" doc:"health before the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
-	To            string        `expr:"to" json:"to" doc:"health after the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
-	Health        string        `expr:"health" json:"health" doc:"health of the subject now, not at the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
-	Cause         string        `expr:"cause" json:"cause" doc:"what moved health" enum:"run,config,stale,override"`
-	Subject       SubjectVar    `expr:"subject" json:"subject" doc:"what the event is about"`
-	System        SystemVar     `expr:"system" json:"system" doc:"the system that the subject is or belongs to; of a group its id is empty"`
-	Check         CheckVar      `expr:"check" json:"check" doc:"the check of an assignment; else its id is empty"`
-	Group         GroupVar      `expr:"group" json:"group" doc:"the group that the subject is; else its id is empty"`
-	Why           string        `expr:"why" json:"why" doc:"the reason, one sentence"`
-	HealthyChecks int           `expr:"healthy_checks" json:"healthy_checks" doc:"checks that are healthy"`
-	TotalChecks   int           `expr:"total_checks" json:"total_checks" doc:"checks that are enabled"`
-	CausedBy      []string      `expr:"caused_by" json:"caused_by,omitempty" doc:"systems upstream that are unhealthy; null when none"`
-	At            time.Time     `expr:"at" json:"at" doc:"when the event happened"`
-	Now           time.Time     `expr:"now" json:"now" doc:"when the rule decides"`
-	HealthFor     time.Duration `expr:"health_for" json:"health_for" doc:"how long the subject has been in its health"`
-	InMaintenance bool          `expr:"in_maintenance" json:"in_maintenance" doc:"a maintenance of the system is on"`
-	Silenced      bool          `expr:"silenced" json:"silenced" doc:"a silence of the system is on"`
-	Seq           int64         `expr:"seq" json:"seq" doc:"place of the event in the log"`
-	Run           int64         `expr:"run" json:"run" doc:"the run that caused the event, 0 when none"`
+	Kind          string         `expr:"kind" json:"kind" doc:"what the trigger saw" enum:"changed,degraded,unhealthy,recovered,escalated,deescalated,completed,failed,error,metric"`
+	From          string         `expr:"from" json:"from" doc:"health before the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
+	To            string         `expr:"to" json:"to" doc:"health after the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
+	Health        string         `expr:"health" json:"health" doc:"health of the subject now, not at the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
+	Cause         string         `expr:"cause" json:"cause" doc:"what moved health" enum:"run,config,stale,override"`
+	Subject       SubjectVar     `expr:"subject" json:"subject" doc:"what the event is about"`
+	System        SystemVar      `expr:"system" json:"system" doc:"the system that the subject is or belongs to; of a group its id is empty"`
+	Check         CheckVar       `expr:"check" json:"check" doc:"the check of an assignment; else its id is empty"`
+	Group         GroupVar       `expr:"group" json:"group" doc:"the group that the subject is; else its id is empty"`
+	Why           string         `expr:"why" json:"why" doc:"the reason, one sentence"`
+	HealthyChecks int            `expr:"healthy_checks" json:"healthy_checks" doc:"checks that are healthy"`
+	TotalChecks   int            `expr:"total_checks" json:"total_checks" doc:"checks that are enabled"`
+	CausedBy      []string       `expr:"caused_by" json:"caused_by,omitempty" doc:"systems upstream that are unhealthy; null when none"`
+	At            time.Time      `expr:"at" json:"at" doc:"when the event happened"`
+	Now           time.Time      `expr:"now" json:"now" doc:"when the rule decides"`
+	HealthFor     time.Duration  `expr:"health_for" json:"health_for" doc:"how long the subject has been in its health"`
+	InMaintenance bool           `expr:"in_maintenance" json:"in_maintenance" doc:"a maintenance of the system is on"`
+	Silenced      bool           `expr:"silenced" json:"silenced" doc:"a silence of the system is on"`
+	Seq           int64          `expr:"seq" json:"seq" doc:"place of the event in the log"`
+	Run           int64          `expr:"run" json:"run" doc:"the run that caused the event, 0 when none"`
+	Outcome       string         `expr:"outcome" json:"outcome,omitempty" doc:"of the newest run, of a rule that looks at runs" enum:"pass,warn,fail,error"`
+	Summary       string         `expr:"summary" json:"summary,omitempty" doc:"what the run said, one line"`
+	Latency       time.Duration  `expr:"latency" json:"latency,omitempty" doc:"of the run"`
+	Samples       map[string]any `expr:"samples" json:"samples,omitempty" doc:"of the run: samples.NAME, or samples['STEP.NAME'] of a check with several steps"`
 }
 
 // SubjectVar is subject in expressions.
@@ -66,7 +70,7 @@ type RuleVar struct {
 // StepEnv is what the texts and conditions of steps see: the facts that the
 // rule fired on, and the outputs of the steps before.
 type StepEnv struct {
-	Kind          string         `expr:"kind" json:"kind" doc:"what the trigger saw" enum:"changed,degraded,unhealthy,recovered,escalated,deescalated"`
+	Kind          string         `expr:"kind" json:"kind" doc:"what the trigger saw" enum:"changed,degraded,unhealthy,recovered,escalated,deescalated,completed,failed,error,metric"`
 	From          string         `expr:"from" json:"from" doc:"health before the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
 	To            string         `expr:"to" json:"to" doc:"health after the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
 	Health        string         `expr:"health" json:"health" doc:"health of the subject when the rule fired" enum:"unknown,healthy,degraded,unhealthy,stale"`
@@ -86,6 +90,10 @@ type StepEnv struct {
 	Silenced      bool           `expr:"silenced" json:"silenced" doc:"a silence of the system was on"`
 	Seq           int64          `expr:"seq" json:"seq" doc:"place of the event in the log"`
 	Run           int64          `expr:"run" json:"run" doc:"the run that caused the event, 0 when none"`
+	Outcome       string         `expr:"outcome" json:"outcome,omitempty" doc:"of the newest run, of a rule that looks at runs" enum:"pass,warn,fail,error"`
+	Summary       string         `expr:"summary" json:"summary,omitempty" doc:"what the run said, one line"`
+	Latency       time.Duration  `expr:"latency" json:"latency,omitempty" doc:"of the run"`
+	Samples       map[string]any `expr:"samples" json:"samples,omitempty" doc:"of the run: samples.NAME, or samples['STEP.NAME'] of a check with several steps"`
 	Episode       string         `expr:"episode" json:"episode" doc:"the same in the firings and the recovery of one problem"`
 	N             int            `expr:"n" json:"n" doc:"which firing of its episode, from 1; 0 is the recovery"`
 	Rule          RuleVar        `expr:"rule" json:"rule" doc:"the rule that fired"`
@@ -101,6 +109,7 @@ func (e Env) stepEnv(f core.Firing, rule RuleVar) StepEnv {
 		HealthyChecks: e.HealthyChecks, TotalChecks: e.TotalChecks, CausedBy: e.CausedBy,
 		At: e.At, Now: e.Now, HealthFor: e.HealthFor, InMaintenance: e.InMaintenance, Silenced: e.Silenced,
 		Seq: e.Seq, Run: e.Run, Episode: f.Episode, N: f.N, Rule: rule, Firing: f.ID,
+		Outcome: e.Outcome, Summary: e.Summary, Latency: e.Latency, Samples: plainSamples(e.Samples),
 	}
 }
 
@@ -119,4 +128,23 @@ type selectVar struct {
 func selectOf(s core.System) selectEnv {
 	ref := s.Ref()
 	return selectEnv{System: selectVar{ID: ref.ID, Name: ref.Name, Tags: ref.Tags, Groups: s.Groups}}
+}
+
+// plainSamples are samples as JSON keeps them: lengths of time and instants are
+// text.
+func plainSamples(samples map[string]any) map[string]any {
+	if len(samples) == 0 {
+		return nil
+	}
+	out := make(map[string]any, len(samples))
+	for name, v := range samples {
+		switch x := v.(type) {
+		case time.Duration:
+			v = core.Duration(x).String()
+		case time.Time:
+			v = x.Format(time.RFC3339Nano)
+		}
+		out[name] = v
+	}
+	return out
 }

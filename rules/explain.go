@@ -10,19 +10,31 @@ import (
 	"github.com/tocsin-io/tocsin/core/store"
 )
 
-// Explain says how a rule stands to a subject at an instant, of which change
-// is the newest; a zero one when none is known. It moves nothing. It reports
-// false when the rule is not in use.
-func (m *Machine) Explain(rule string, subject core.Subject, change core.Transition, now time.Time) (core.Explanation, bool) {
+// Newest is the newest that is known of a subject: zero and nil when nothing
+// is.
+type Newest struct {
+	Change core.Transition
+	Run    *core.Run // of an assignment, with its samples
+}
+
+// Explain says how a rule stands to a subject at an instant. It moves nothing.
+// It reports false when the rule is not in use.
+func (m *Machine) Explain(rule string, subject core.Subject, newest Newest, now time.Time) (core.Explanation, bool) {
 	r, ok := m.rules[rule]
 	if !ok {
 		return core.Explanation{}, false
 	}
-	x := &explainer{m: m, r: r, now: now, change: change, out: core.Explanation{
+	x := &explainer{m: m, r: r, now: now, change: event{Transition: newest.Change}, out: core.Explanation{
 		Rule: rule, Revision: r.Revision, At: now, Subject: subject, Stages: []core.StageResult{},
 	}}
 	if f, known := m.world.health[row(subject.Kind)][subject.ID]; known {
 		x.out.Health, x.out.Since = f.health, new(f.since)
+	}
+	if r.runs {
+		x.change = event{}
+		if newest.Run != nil {
+			x.change = m.world.event(newest.Run)
+		}
 	}
 	x.find(subject)
 	x.stages()
@@ -35,7 +47,7 @@ type explainer struct {
 	m      *Machine
 	r      *live
 	now    time.Time
-	change core.Transition
+	change event
 	p      *part   // that the subject takes part in; nil when there is none
 	b      *member // as which it does; nil when it does not
 	kind   core.Kind
@@ -82,7 +94,9 @@ func (x *explainer) stages() {
 	if x.change.Seq == 0 {
 		return
 	}
-	x.out.Change = new(x.change)
+	if x.change.Of == nil {
+		x.out.Change = new(x.change.Transition)
+	}
 	x.when()
 	x.partition()
 	x.window()
@@ -111,25 +125,43 @@ func (x *explainer) trigger() {
 	case !looks:
 		note(false, fmt.Sprintf("it looks at %s, and not at any %s", all, x.out.Subject.Kind))
 	case t.Seq == 0:
-		note(false, "no change of "+x.out.Subject.ID+" is stored")
+		note(false, fmt.Sprintf("no %s of %s is stored", x.r.word(), x.out.Subject.ID))
 	case x.b != nil:
-		note(true, fmt.Sprintf("%s, change %d", all, t.Seq))
+		note(true, all+", "+t.name())
 	case t.Seq > x.m.cursor:
 		note(false, fmt.Sprintf("the rules have not come to change %d yet", t.Seq))
+	case !sees && t.Of != nil:
+		note(false, fmt.Sprintf("the newest run, %d, was %s, which is not %s", t.Run, t.Of.Outcome, all))
 	case !sees:
 		note(false, fmt.Sprintf("the newest change, from %s to %s, is not %s", t.From, t.To, all))
 	case t.Removed:
 		note(false, "nothing watches it any more")
 	case t.At.Before(x.r.begin):
-		note(false, fmt.Sprintf("the newest change, from %s to %s, was before %s, when the rule was saved, its gate edited or it was enabled", t.From, t.To, full(x.r.begin)))
+		note(false, fmt.Sprintf("the newest %s was before %s, when the rule was saved, its gate edited or it was enabled", x.r.word(), full(x.r.begin)))
 	default:
-		note(true, fmt.Sprintf("%s, change %d", all, t.Seq))
+		note(true, all+", "+t.name())
 	}
 	if x.kind == "" {
 		if x.kind = kind; !sees {
-			x.kind = kindOf(*t)
+			x.kind = kindOf(t.Transition)
 		}
 	}
+}
+
+// word is what a rule looks at.
+func (r *live) word() string {
+	if r.runs {
+		return "run"
+	}
+	return "change"
+}
+
+// name tells an event from others.
+func (t *event) name() string {
+	if t.Of != nil {
+		return fmt.Sprintf("run %d", t.Run)
+	}
+	return fmt.Sprintf("change %d", t.Seq)
 }
 
 // full is an instant for people.
@@ -146,6 +178,7 @@ func (x *explainer) when() {
 	}
 	t := &x.change
 	since := x.m.world.of(t.Subject).since
+	x.metric()
 	for i := range x.r.triggers {
 		g := &x.r.triggers[i]
 		if g.subject != t.Subject.Kind || g.kind != x.kind || g.when == nil {
@@ -159,6 +192,21 @@ func (x *explainer) when() {
 	}
 	x.m.show(t, x.kind, x.now)
 	x.say(x.judge(x.r.when, core.StageWhen), "when must be true of a change", x.r.when.changes(since, x.now))
+}
+
+// metric says whether the number is beyond the threshold.
+func (x *explainer) metric() {
+	g := x.r.triggers[0].metric
+	if g == nil {
+		return
+	}
+	x.m.show(&x.change, core.KindMetric, x.now)
+	v, err := x.m.number(g)
+	r := remark{stage: core.StageTrigger, ok: err == nil && g.begins(v), failed: err != nil}
+	if r.text = fmt.Sprintf("%s: it is %v", g.text, v); err != nil {
+		r.text = g.text + ": " + err.Error()
+	}
+	x.say(r, g.text, time.Time{})
 }
 
 // judge evaluates a condition and says which values made it what it is.
@@ -223,7 +271,7 @@ func (x *explainer) dwell() {
 	b := x.b
 	if b == nil {
 		t := &x.change
-		b = &member{Subject: t.Subject, Event: *t, Kind: x.kind, Good: t.To == core.Healthy, First: t.Seq}
+		b = &member{Subject: t.Subject, Event: *t, Kind: x.kind, Good: t.good(), First: t.Seq}
 	}
 	explain := x.m.o.Explain
 	x.m.o.Explain = true
@@ -360,21 +408,30 @@ func (x *explainer) answer() {
 // Explain says how a rule that is saved stands to a subject now. The Decisions
 // are left to the caller, who has the Trace.
 func (r *Runner) Explain(ctx context.Context, h store.History, rule string, subject core.Subject) (core.Explanation, error) {
-	var change core.Transition
+	var newest Newest
 	got, err := h.Transitions(ctx, store.TransitionQuery{Subject: subject, Limit: 1})
 	if err != nil {
 		return core.Explanation{}, fmt.Errorf("read the newest change of %s: %w", subject, err)
 	}
 	if len(got) > 0 {
-		change = got[0]
+		newest.Change = got[0]
+	}
+	if subject.Kind == core.OfAssignment {
+		runs, err := h.Runs(ctx, store.RunQuery{Assignment: subject.ID, Limit: 1, WithDetails: true})
+		if err != nil {
+			return core.Explanation{}, fmt.Errorf("read the newest run of %s: %w", subject.ID, err)
+		}
+		if len(runs) > 0 {
+			newest.Run = &runs[0]
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if x, ok := r.machine.Explain(rule, subject, change, now); ok {
+	if x, ok := r.machine.Explain(rule, subject, newest, now); ok {
 		return x, nil
 	}
-	x := core.Explanation{Rule: rule, At: now, Subject: subject, Health: change.To, Stages: []core.StageResult{}, Text: "The rule is disabled: it decides nothing", Need: "enable the rule"}
+	x := core.Explanation{Rule: rule, At: now, Subject: subject, Health: newest.Change.To, Stages: []core.StageResult{}, Text: "The rule is disabled: it decides nothing", Need: "enable the rule"}
 	if problems := r.machine.sick[rule]; len(problems) > 0 {
 		x.Problems, x.Need = problems, "mend the rule"
 		x.Text = "The rule does not compile and is quarantined: it decides nothing"

@@ -34,7 +34,7 @@ func (quiet) compose(f core.Firing, _ *member, _ time.Time) core.Firing {
 // returns the ids of what fired and recovered.
 func (f *Flap) Event(seq int64, at time.Time) []string {
 	out := f.until(at, false)
-	t := core.Transition{Seq: seq, At: at, Subject: core.Subject{Kind: core.OfSystem, ID: "s"}}
+	t := event{Transition: core.Transition{Seq: seq, At: at, Subject: core.Subject{Kind: core.OfSystem, ID: "s"}}}
 	v := &turn{}
 	v.reset(quiet{}, at, &t)
 	f.p.match(v, &member{Subject: t.Subject, Event: t, First: seq})
@@ -91,7 +91,7 @@ func Wants(source string) []string {
 
 // Show makes the environment of an event ready.
 func (m *Machine) Show(t *core.Transition) {
-	m.show(t, core.KindChanged, t.At)
+	m.show(&event{Transition: *t}, core.KindChanged, t.At)
 }
 
 // EvalWhen evaluates the condition of a rule over the environment that is ready,
@@ -105,9 +105,9 @@ func (m *Machine) EvalWhen(rule string) bool {
 // out.
 func (m *Machine) Gate(rule string, t *core.Transition) {
 	r := m.rules[rule]
-	m.event = *t
+	m.event = event{Transition: *t}
 	m.world.apply(t)
-	m.ev = member{Subject: t.Subject, Event: *t, Kind: core.KindChanged, First: t.Seq}
+	m.ev = member{Subject: t.Subject, Event: m.event, Kind: core.KindChanged, First: t.Seq}
 	p := m.part(r, t.Subject.ID, t.At, t.At)
 	m.turn.reset(r.ask, t.At, &m.event)
 	p.recheck(&m.turn, func(b *member) bool { return b.Subject == t.Subject })

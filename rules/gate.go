@@ -44,14 +44,15 @@ func (g *gate) every() bool {
 
 // member is a subject that takes part in a partition.
 type member struct {
-	Subject core.Subject    `json:"s"`
-	Event   core.Transition `json:"e"` // the newest that matched
-	Kind    core.Kind       `json:"k"`
-	Good    bool            `json:"g,omitempty"` // what matched is a recovery
-	First   int64           `json:"f"`           // the event that made it a member
-	From    time.Time       `json:"a"`           // what the dwell counts from
-	Due     time.Time       `json:"d,omitzero"`  // end of the dwell, zero when none runs
-	Held    bool            `json:"h,omitempty"` // passed the dwell
+	Subject core.Subject `json:"s"`
+	Event   event        `json:"e"` // the newest that matched
+	Kind    core.Kind    `json:"k"`
+	Good    bool         `json:"g,omitempty"` // what matched is a recovery
+	First   int64        `json:"f"`           // the event that made it a member
+	From    time.Time    `json:"a"`           // what the dwell counts from
+	Due     time.Time    `json:"d,omitzero"`  // end of the dwell, zero when none runs
+	Held    bool         `json:"h,omitempty"` // passed the dwell
+	Back    bool         `json:"c,omitempty"` // of a metric: it is back, and the window alone keeps it here
 }
 
 // state is what is kept of one partition. It is stored as JSON.
@@ -149,7 +150,7 @@ func (p *part) join(ev *member) *member {
 	for i := range p.Members {
 		m := &p.Members[i]
 		if m.Subject == ev.Subject {
-			m.Event, m.Kind, m.Good = ev.Event, ev.Kind, ev.Good
+			m.Event, m.Kind, m.Good, m.Back = ev.Event, ev.Kind, ev.Good, false
 			return m
 		}
 	}
@@ -304,7 +305,10 @@ func (p *part) recheck(t *turn, concerns func(*member) bool) {
 		return
 	}
 	if t.event != nil && t.event.Subject == last.Subject {
-		last.Event, last.Kind = *t.event, kindOf(*t.event)
+		last.Event = *t.event
+		if t.event.Of == nil {
+			last.Kind = kindOf(t.event.Transition)
+		}
 	}
 	p.shutdown(t, last, "what it waited for no longer holds")
 }
@@ -521,6 +525,9 @@ func (p *part) wakes() time.Time {
 // for the same event; then the instant is part of the name.
 func episodeID(g *gate, partition string, seq int64, t *turn) string {
 	opened := strconv.FormatInt(seq, 10)
+	if seq < 0 {
+		opened = "r" + opened[1:] // a run
+	}
 	if t.event == nil {
 		opened += "t" + strconv.FormatInt(t.at.UnixMilli(), 36)
 	}

@@ -111,7 +111,7 @@ func word(source string, i int) bool {
 }
 
 // kinds are kinds of events, one bit each in the order of eventKinds.
-type kinds uint8
+type kinds uint16
 
 func bit(k core.Kind) kinds {
 	for i, known := range eventKinds() {
@@ -125,8 +125,8 @@ func bit(k core.Kind) kinds {
 // index finds the rules that an event can concern, by trigger, subject and one
 // thing that the condition demands of the system.
 type index struct {
-	shelves [3][6]shelf // by kind of subject and of event
-	kinds   [5][5]kinds // of a change from one health to another
+	shelves [3][kindCount]shelf // by kind of subject and of event
+	kinds   [5][5]kinds         // of a change from one health to another
 }
 
 // shelf has the rules that look at one kind of event of one kind of subject.
@@ -157,11 +157,27 @@ func newIndex() index {
 }
 
 // of are the kinds that a change is of.
-func (x *index) of(t *core.Transition) kinds {
+func (x *index) of(t *event) kinds {
+	if t.Of != nil {
+		return runKinds(t.Of.Outcome)
+	}
 	if int(t.From) >= len(x.kinds) || int(t.To) >= len(x.kinds) {
 		return bit(core.KindChanged)
 	}
 	return x.kinds[t.From][t.To]
+}
+
+// runKinds are the kinds that a run with an outcome is of.
+func runKinds(o core.Outcome) kinds {
+	out := bit(core.KindCompleted) | bit(core.KindMetric)
+	switch o {
+	case core.Fail:
+		out |= bit(core.KindFailed)
+	case core.Error:
+		out |= bit(core.KindError)
+	case core.Pass, core.Warn:
+	}
+	return out
 }
 
 func byID(a, b *live) int { return cmp.Compare(a.Rule.ID, b.Rule.ID) }
@@ -215,7 +231,7 @@ func (x *index) remove(r *live) {
 // candidates are the rules that look at an event and whose condition is not
 // known to be false, each once, in order of id. They are good until it is asked
 // again.
-func (m *Machine) candidates(t *core.Transition, of kinds) []*live {
+func (m *Machine) candidates(t *event, of kinds) []*live {
 	m.found = m.found[:0]
 	id := systemOf(t.Subject)
 	var tags map[string]string

@@ -208,7 +208,7 @@ func (s *site) start(f *faults, o rules.DeliveryOptions) (runner *rules.Runner, 
 	}
 	f.Journal, f.Queue = s.store, s.store
 	deliveries := rules.NewDeliveries(f, c, log, o)
-	runner = rules.NewRunner(rules.Store{Log: s.store, Journal: f, Catalog: s.store, Health: s.store}, c, log, rules.RunnerOptions{Sender: deliveries})
+	runner = rules.NewRunner(rules.Store{Log: s.store, Runs: s.store, Journal: f, Catalog: s.store, Health: s.store}, c, log, rules.RunnerOptions{Sender: deliveries})
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var group sync.WaitGroup
 	for _, run := range []func(context.Context) error{deliveries.Run, runner.Run} {
@@ -289,6 +289,36 @@ func TestWebhooksAreDeliveredInOrderWithOneKey(t *testing.T) {
 	}
 	if kind := got[0].header.Get("Content-Type"); kind != "application/json" {
 		t.Errorf("content type %q", kind)
+	}
+}
+
+// Runs reach the rules that look at them: an Error, which moves no health, is
+// told of and recovers, over a restart.
+func TestRunsReachRules(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	rule := core.Rule{ID: "broken", On: []core.Trigger{{Event: "run.error"}}, Gate: core.Gate{Cooldown: core.Duration(time.Millisecond)}}
+	rule.Do = []core.Step{webhook("tell", s.hook.URL+"/broken", "${subject.id}: ${outcome}, ${why}")}
+	rule.Recover = []core.Step{webhook("tell", s.hook.URL+"/mended", "${subject.id}: ${outcome}")}
+	s.apply(3, rule)
+	_, stop := s.start(nil, rules.DeliveryOptions{})
+	s.record(core.Pass, 0, 1, 2)
+	s.record(core.Error, 1)
+	eventually(t, "the error is told", func() bool { return len(s.hook.list()) == 1 })
+	stop()
+	s.record(core.Error, 1) // while nobody looks
+	s.record(core.Pass, 1)
+	s.record(core.Error, 2)
+	s.start(nil, rules.DeliveryOptions{})
+	eventually(t, "the end of it, and the other", func() bool { return len(s.hook.list()) == 3 })
+	var got []string
+	for _, r := range s.hook.list() {
+		got = append(got, r.path+" "+r.body)
+	}
+	slices.Sort(got)
+	want := []string{"/broken sys-1:ping: error, as told", "/broken sys-2:ping: error, as told", "/mended sys-1:ping: pass"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q, want %q", got, want)
 	}
 }
 

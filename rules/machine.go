@@ -65,6 +65,7 @@ type Machine struct {
 	stats Stats
 
 	cursor int64     // newest event dealt with
+	runs   int64     // newest run dealt with
 	clock  time.Time // newest instant dealt with
 
 	rules  map[string]*live
@@ -84,11 +85,11 @@ type Machine struct {
 
 	// What follows is used again and again, so that an event that comes to
 	// nothing leaves nothing to collect.
-	env   Env             // what expressions see; evaluation does not keep it
-	shown bool            // env is of event
-	lacks lazy            // what is not in env yet
-	event core.Transition // the one that is dealt with
-	ev    member          // made of it
+	env   Env    // what expressions see; evaluation does not keep it
+	shown bool   // env is of event
+	lacks lazy   // what is not in env yet
+	event event  // the one that is dealt with
+	ev    member // made of it
 	turn  turn
 	notes []remark // of conditions
 	found []*live  // candidates
@@ -119,6 +120,7 @@ type live struct {
 	waiting []*part // offers that the mode holds back, oldest first
 	queue   []*part // owners of queued firings, oldest first
 	closing map[*part]bool
+	told    time.Time // when it said last that an expression failed of a run
 }
 
 // NewMachine makes a Machine without rules that knows of no system.
@@ -148,6 +150,7 @@ func (m *Machine) Quarantined() map[string]core.Problems { return maps.Clone(m.s
 func (m *Machine) Restore(cursor int64, state map[string][]byte) {
 	m.cursor = cursor
 	maps.Copy(m.stored, state)
+	m.takeMark()
 }
 
 // SetHealth tells how a subject was when the events to come began.
@@ -181,14 +184,19 @@ func (m *Machine) Feed(t core.Transition, now time.Time) []Output {
 	if at.After(m.clock) {
 		m.clock = at
 	}
-	m.event, m.shown = t, false
+	m.event, m.shown = event{Transition: t}, false
+	return m.handle(at, now)
+}
+
+// handle deals with m.event.
+func (m *Machine) handle(at, now time.Time) []Output {
 	m.recheck(at, now)
 	of := m.index.of(&m.event)
 	for _, r := range m.candidates(&m.event, of) {
 		m.consider(r, of, at, now)
 	}
 	for _, p := range m.retry(&m.event) {
-		if p.handled != t.Seq {
+		if p.handled != m.event.Seq {
 			m.run(&m.out, p, at, now, &m.event, func(v *turn) { p.reoffer(v) })
 		}
 	}
@@ -206,12 +214,23 @@ func (m *Machine) recheck(at, now time.Time) {
 	s := m.event.Subject
 	m.near = append(m.near[:0], m.parts[s]...)
 	for _, p := range m.near {
+		if m.event.Of != nil && !p.rule.runs {
+			continue // it looks at health alone
+		}
 		all := p.rule.while != nil
 		m.run(&m.out, p, at, now, &m.event, func(v *turn) {
-			p.Watches = slices.DeleteFunc(p.Watches, func(w member) bool { return w.Subject == s })
+			p.Watches = slices.DeleteFunc(p.Watches, func(w member) bool { return w.Subject == s && (w.Event.Of == nil) == (m.event.Of == nil) })
 			p.recheck(v, func(b *member) bool { return all || b.Subject == s })
 		})
 	}
+}
+
+// good reports whether it is good news.
+func (t *event) good() bool {
+	if t.Of != nil {
+		return t.Of.Outcome == core.Pass
+	}
+	return t.To == core.Healthy
 }
 
 func sorted(set map[*part]bool) []*part {
@@ -226,7 +245,7 @@ func byKey(a, b *part) int { return cmp.Compare(a.key, b.key) }
 // retry are the partitions whose offer unless holds back and for which this
 // event is reason to offer again: it is of one of their subjects, or of a
 // system that may be the cause.
-func (m *Machine) retry(t *core.Transition) []*part {
+func (m *Machine) retry(t *event) []*part {
 	if len(m.held) == 0 {
 		return nil
 	}
@@ -354,13 +373,23 @@ func (m *Machine) consider(r *live, of kinds, at, now time.Time) {
 		m.reject(r, at, now)
 		return
 	}
+	if g := r.triggers[0].metric; g != nil {
+		begins, err := m.crosses(r, g, at)
+		if err != nil {
+			m.notes = append(m.notes[:0], remark{stage: core.StageTrigger, failed: true, text: g.text + " cannot be told: " + err.Error()})
+			m.reject(r, at, now)
+		}
+		if !begins {
+			return
+		}
+	}
 	m.show(t, kind, at)
 	verdict := m.condition(r, kind, t.Subject.Kind, of)
 	if !verdict.ok && (verdict.failed || !verdict.timed) {
 		m.reject(r, at, now)
 		return
 	}
-	m.ev = member{Subject: t.Subject, Event: *t, Kind: kind, Good: t.To == core.Healthy, First: t.Seq}
+	m.ev = member{Subject: t.Subject, Event: *t, Kind: kind, Good: t.good(), First: t.Seq}
 	name, by := m.partition(r, t)
 	p := m.part(r, name, at, now)
 	m.run(&m.out, p, at, now, t, func(v *turn) {
@@ -380,8 +409,17 @@ func (m *Machine) consider(r *live, of kinds, at, now time.Time) {
 
 // reject decides against the event, by the last of m.notes, before it reaches
 // any partition.
+//
+// Of runs there are many: of those nothing is said but that an expression could
+// not be evaluated, and that once a minute.
 func (m *Machine) reject(r *live, at, now time.Time) {
 	v, t := &m.turn, &m.event
+	if t.Of != nil {
+		if !m.notes[len(m.notes)-1].failed || at.Before(r.told.Add(time.Minute)) {
+			return
+		}
+		r.told = at
+	}
 	v.reset(r.ask, at, t)
 	v.notes = append(v.notes, m.notes...)
 	v.said = append(v.said, saying{
@@ -402,7 +440,7 @@ func (r *live) sees(subject core.SubjectKind, of kinds) (core.Kind, bool) {
 
 // show makes m.env what expressions see of an event at an instant. What is lazy
 // is fetched when it is needed.
-func (m *Machine) show(t *core.Transition, kind core.Kind, at time.Time) {
+func (m *Machine) show(t *event, kind core.Kind, at time.Time) {
 	if own := t == &m.event; !own || !m.shown || m.env.Now != at {
 		m.world.fill(&m.env, t, kind, at)
 		m.shown, m.lacks = own, everything
@@ -490,7 +528,7 @@ func (m *Machine) judge(c *condition, stage core.Stage, explain bool) (verdict, 
 
 // partition evaluates by. What is null, empty or an error gives the subject a
 // partition of its own, with a stage that says so.
-func (m *Machine) partition(r *live, t *core.Transition) (string, remark) {
+func (m *Machine) partition(r *live, t *event) (string, remark) {
 	if r.by == nil {
 		if r.mixed {
 			return t.Subject.String(), remark{}
@@ -572,7 +610,7 @@ func (m *Machine) end(out *[]Output, p *part, at, now time.Time, text string) {
 }
 
 // run evaluates one partition and takes over what came of it.
-func (m *Machine) run(out *[]Output, p *part, at, now time.Time, event *core.Transition, f func(*turn)) {
+func (m *Machine) run(out *[]Output, p *part, at, now time.Time, event *event, f func(*turn)) {
 	v, ask := &m.turn, &asker{m, nil, p.gate.rule}
 	if p.rule != nil {
 		ask = p.rule.ask

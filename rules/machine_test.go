@@ -77,7 +77,7 @@ func story(t *testing.T, seed uint64, restarts, asked bool) []string {
 		take(m, m.Feed(tr, now))
 		take(m, m.Feed(tr, now)) // delivered twice
 		for _, rule := range saved {
-			if x, ok := m.Explain(rule.Rule.ID, s, tr, now); asked && (!ok || len(x.Stages) == 0 || x.Text == "") {
+			if x, ok := m.Explain(rule.Rule.ID, s, rules.Newest{Change: tr}, now); asked && (!ok || len(x.Stages) == 0 || x.Text == "") {
 				t.Fatalf("seed %d: explain %s: %v, %+v", seed, rule.Rule.ID, ok, x)
 			}
 		}

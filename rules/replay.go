@@ -215,6 +215,9 @@ func (p *player) record(run replayRun) error {
 	changes := slices.Clone(p.board.Record(r))
 	p.board.Commit()
 	p.now = at
+	if err := p.write(p.machine.FeedRun(r, at)); err != nil {
+		return err
+	}
 	return p.feed(changes, at)
 }
 

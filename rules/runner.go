@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strconv"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type Health interface {
 // Store is the storage that a Runner needs.
 type Store struct {
 	Log     store.Log
+	Runs    store.RunLog
 	Journal store.Journal
 	Catalog store.Catalog
 	Health  Health
@@ -45,6 +47,7 @@ type RunnerOptions struct {
 	Sender     Sender        // nil: final firings are noticed by asking the Journal each second
 	Batch      int           // log entries in one turn; default 500
 	Settle     time.Duration // how long a timer waits for log entries from before its time; default 25ms
+	Poll       time.Duration // how often runs are looked for while a rule looks at runs; default 250ms
 	Partitions int           // see [MachineOptions]
 }
 
@@ -58,8 +61,9 @@ type Runner struct {
 
 	mu      sync.Mutex // guards what follows; never held while waiting
 	machine *Machine
-	version int64  // of the catalog
-	edition string // of the modules
+	version int64     // of the catalog
+	edition string    // of the modules
+	marked  time.Time // when the run cursor was stored last
 
 	hint chan struct{} // that modules changed; of capacity 1
 }
@@ -68,6 +72,9 @@ type Runner struct {
 func NewRunner(s Store, c *Compiler, log *slog.Logger, o RunnerOptions) *Runner {
 	if o.Batch <= 0 {
 		o.Batch = 500
+	}
+	if o.Poll <= 0 {
+		o.Poll = 250 * time.Millisecond
 	}
 	if o.Settle <= 0 {
 		o.Settle = 25 * time.Millisecond
@@ -172,6 +179,9 @@ func (r *Runner) load(ctx context.Context) (store.Turn, error) {
 	}
 	out = append(out, m.SetCatalog(catalog, time.Time{})...)
 	out = append(out, m.SetRules(saved, now)...)
+	if err := r.findRuns(ctx, m); err != nil {
+		return store.Turn{}, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.machine, r.version, r.edition = m, version, edition
@@ -289,9 +299,15 @@ func (r *Runner) complain(ctx context.Context) {
 	}
 }
 
-// turn collects what came of deciding. The caller holds mu.
+// turn collects what came of deciding. The caller holds mu. The run cursor is
+// part of every turn that leaves something behind, and of one a minute besides:
+// runs of which nothing came may be looked at twice.
 func (r *Runner) turn(out []Output) store.Turn {
 	t := store.Turn{Cursor: r.machine.Cursor(), State: r.machine.Changes()}
+	if _, wanted := r.machine.Wanted(); wanted && (len(out)+len(t.State) > 0 || time.Since(r.marked) > time.Minute) {
+		t.State[runMark] = strconv.AppendInt(nil, r.machine.RunCursor(), 10)
+		r.marked = time.Now()
+	}
 	for _, o := range out {
 		switch {
 		case o.Decision != nil:
@@ -329,6 +345,10 @@ func (r *Runner) step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	recorded, err := r.runs(ctx)
+	if err != nil {
+		return false, err
+	}
 	// The catalog is read after the log: a rule that was saved before an event
 	// happened is there when the event is dealt with.
 	if err := r.refresh(ctx); err != nil {
@@ -336,7 +356,7 @@ func (r *Runner) step(ctx context.Context) (bool, error) {
 	}
 	caughtUp := len(entries) < r.o.Batch
 	var active []core.Firing
-	known := len(entries) > 0 || r.waiting()
+	known := len(entries)+len(recorded.list) > 0 || r.waiting()
 	if known { // also when none is known of: a firing that failed can be sent again
 		if active, err = retry(ctx, r.log, "list active firings", r.active); err != nil {
 			return false, err
@@ -348,10 +368,9 @@ func (r *Runner) step(ctx context.Context) (bool, error) {
 	if known { // first: it lists what is committed, and not what is decided below
 		out = r.machine.Active(active, now)
 	}
-	for _, t := range entries {
-		out = append(out, r.machine.Feed(t, now)...)
-	}
-	if caughtUp {
+	fed, whole := r.machine.feed(entries, recorded, caughtUp, now)
+	out = append(out, fed...)
+	if caughtUp = caughtUp && whole; caughtUp {
 		out = append(out, r.machine.wake(now.Add(-r.o.Settle), now)...)
 	}
 	turn := r.turn(out)
@@ -360,6 +379,21 @@ func (r *Runner) step(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return !caughtUp, r.commit(ctx, turn)
+}
+
+// runs reads the runs that rules want.
+func (r *Runner) runs(ctx context.Context) (recorded, error) {
+	r.mu.Lock()
+	outcomes, wanted := r.machine.Wanted()
+	after := r.machine.RunCursor()
+	r.mu.Unlock()
+	if !wanted {
+		after = -1
+	}
+	return retry(ctx, r.log, "read the runs", func(ctx context.Context) (recorded, error) {
+		list, newest, err := r.store.Runs.RunsOf(ctx, after, outcomes, r.o.Batch)
+		return recorded{list: list, newest: newest, wanted: wanted, partly: len(outcomes) > 0, full: len(list) >= r.o.Batch}, err
+	})
 }
 
 func (r *Runner) cursor() int64 {
@@ -429,10 +463,14 @@ func (r *Runner) refresh(ctx context.Context) error {
 func (r *Runner) wait(ctx context.Context) {
 	r.mu.Lock()
 	next, cursor, version, busy := r.machine.NextWake(), r.machine.Cursor(), r.version, r.machine.busy()
+	_, wanted := r.machine.Wanted()
 	r.mu.Unlock()
 	pause := time.Minute
+	if wanted {
+		pause = r.o.Poll
+	}
 	if busy {
-		pause = time.Second
+		pause = min(pause, time.Second)
 	}
 	if !next.IsZero() {
 		pause = min(pause, max(0, time.Until(next.Add(r.o.Settle))))

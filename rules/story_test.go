@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ var day = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 //	rules NAME...          from now on there are the rules of these files
 //	maintenance SYSTEM FROM TO, silence SYSTEM FROM TO
 //	done                   all firings are final
+//	run ASSIGNMENT OUTCOME [NAME=VALUE ...]
 //	explain SUBJECT RULE   why it does not fire, and when it could
 //
 // Each time, the timers that are due strictly before run first, as in the log.
@@ -99,6 +101,7 @@ type teller struct {
 	active  []core.Firing
 	last    core.Transition
 	seq     int64
+	runs    []*core.Run
 	out     strings.Builder
 }
 
@@ -158,6 +161,7 @@ func (s *teller) rule(file string) core.Rule {
 func (s *teller) boot(now time.Time) {
 	s.m = rules.NewMachine(s.c, rules.MachineOptions{})
 	s.m.Restore(s.seq, s.state)
+	s.m.SkipRuns(int64(len(s.runs)))
 	for subject, t := range s.health {
 		s.m.SetHealth(subject, t.To, t.At)
 	}
@@ -188,6 +192,8 @@ func (s *teller) do(now time.Time, words []string) {
 	case "done":
 		s.active = nil
 		s.tell(s.m.Active(nil, now))
+	case "run":
+		s.run(now, words[1:])
 	case "explain":
 		s.explain(now, subject(words[1]), words[2])
 	case "rules":
@@ -217,7 +223,7 @@ func (s *teller) explain(now time.Time, of core.Subject, rule string) {
 	if !known {
 		change = core.Transition{}
 	}
-	x, ok := s.m.Explain(rule, of, change, now)
+	x, ok := s.m.Explain(rule, of, rules.Newest{Change: change, Run: s.newest(of)}, now)
 	if !ok {
 		s.t.Fatalf("explain %s: it is not in use", rule)
 	}
@@ -241,6 +247,34 @@ func (s *teller) explain(now time.Time, of core.Subject, rule string) {
 			fmt.Fprintf(&s.out, "             %s%s = %s\n", strings.Repeat("  ", n.Depth), n.Expr, n.Value)
 		}
 	}
+}
+
+// newest is the newest run of a subject.
+func (s *teller) newest(of core.Subject) *core.Run {
+	for _, run := range slices.Backward(s.runs) {
+		if run.Assignment == of.ID {
+			return run
+		}
+	}
+	return nil
+}
+
+// run plays a run: of ASSIGNMENT OUTCOME [NAME=VALUE ...].
+func (s *teller) run(now time.Time, words []string) {
+	r := &core.Run{ID: int64(len(s.runs) + 1), Assignment: words[0], Ended: now, Samples: core.Samples{}, Why: core.Because("story", "as told")}
+	if err := r.Outcome.UnmarshalText([]byte(words[1])); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, pair := range words[2:] {
+		name, text, _ := strings.Cut(pair, "=")
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		r.Samples[name] = v
+	}
+	s.runs = append(s.runs, r)
+	s.tell(s.m.FeedRun(r, now))
 }
 
 func (s *teller) transition(now time.Time, words []string) {

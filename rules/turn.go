@@ -15,10 +15,10 @@ import (
 type turn struct {
 	facts facts
 	at    time.Time
-	seq   int64            // of the event, 0 for a timer
-	event *core.Transition // nil for a timer
-	notes []remark         // verdicts of stages, oldest first
-	first int              // where those of the next decision begin
+	seq   int64    // of the event, 0 for a timer
+	event *event   // nil for a timer
+	notes []remark // verdicts of stages, oldest first
+	first int      // where those of the next decision begin
 	said  []saying
 }
 
@@ -67,7 +67,7 @@ type saying struct {
 }
 
 // reset makes t ready for another evaluation.
-func (t *turn) reset(f facts, at time.Time, event *core.Transition) {
+func (t *turn) reset(f facts, at time.Time, event *event) {
 	clear(t.notes) // no reference is kept longer than it is used
 	clear(t.said)
 	t.facts, t.at, t.seq, t.event, t.first = f, at, 0, event, 0
@@ -102,6 +102,9 @@ func (t *turn) decision(s *saying, g *gate, partition string) *core.Decision {
 	d := &core.Decision{
 		Rule: g.rule, Revision: g.revision, Seq: t.seq, At: t.at, Partition: partition, Verdict: s.verdict, Stage: s.stage,
 		Episode: s.episode, Firing: s.firing, Subject: s.subject, From: s.from, To: s.to,
+	}
+	if t.seq < 0 {
+		d.Seq, d.Run = 0, -t.seq
 	}
 	if s.first < s.end {
 		d.Stages = make([]core.StageResult, s.end-s.first)

@@ -20,8 +20,9 @@ type Catalog struct {
 // world is what a Machine knows of the subjects.
 type world struct {
 	systems map[string]*system
-	checks  map[string]string  // names
-	health  [3]map[string]fact // by kind of subject and id
+	checks  map[string]string         // names
+	health  [3]map[string]fact        // by kind of subject and id
+	last    map[core.Subject]*runFact // of the newest run, as far as runs were looked at
 	plans   []span
 	mutes   []span
 }
@@ -56,7 +57,7 @@ type span struct {
 }
 
 func newWorld() *world {
-	w := &world{systems: map[string]*system{}, checks: map[string]string{}}
+	w := &world{systems: map[string]*system{}, checks: map[string]string{}, last: map[core.Subject]*runFact{}}
 	for i := range w.health {
 		w.health[i] = map[string]fact{}
 	}
@@ -142,6 +143,7 @@ func within(spans []span, system string, at time.Time) bool {
 // apply moves the health of a subject.
 func (w *world) apply(t *core.Transition) {
 	if t.Removed {
+		delete(w.last, t.Subject)
 		delete(w.health[row(t.Subject.Kind)], t.Subject.ID)
 		return
 	}
@@ -163,12 +165,18 @@ func systemOf(s core.Subject) string {
 
 // fill makes env what expressions see of an event at an instant, but for what
 // is lazy.
-func (w *world) fill(env *Env, t *core.Transition, kind core.Kind, at time.Time) {
+func (w *world) fill(env *Env, t *event, kind core.Kind, at time.Time) {
 	now, known := w.health[row(t.Subject.Kind)][t.Subject.ID]
 	*env = Env{
 		Kind: string(kind), From: t.From.String(), To: t.To.String(), Health: now.health.String(), Cause: string(t.Cause),
 		Subject: SubjectVar{string(t.Subject.Kind), t.Subject.ID}, Why: t.Why.Text,
 		HealthyChecks: t.HealthyChecks, TotalChecks: t.TotalChecks, At: t.At, Now: at, Seq: t.Seq, Run: t.Run,
+	}
+	if of := t.Of; of != nil {
+		if newest := w.last[t.Subject]; newest != nil {
+			of = newest
+		}
+		env.Outcome, env.Summary, env.Latency, env.Samples = of.Outcome.String(), of.Summary, of.Latency, of.Samples
 	}
 	if known {
 		env.HealthFor = max(0, at.Sub(now.since))

@@ -132,7 +132,7 @@ func (j judge) Backtest(ctx context.Context, ask wire.BacktestAsk, saved *core.R
 	if ask.Until != nil {
 		in.Until = *ask.Until
 	}
-	return j.compiler.Backtest(ctx, rules.Past{Log: j.db, Catalog: j.db, Health: j.db}, in)
+	return j.compiler.Backtest(ctx, rules.Past{Log: j.db, Runs: j.db, Catalog: j.db, Health: j.db}, in)
 }
 
 // Explain implements web.Judge.

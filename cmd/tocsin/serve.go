@@ -113,6 +113,7 @@ type database interface { //nolint:interfacebloat // the sum of the roles
 	store.Log
 	store.Catalog
 	store.History
+	store.RunLog
 	store.Journal
 	store.Trace
 	store.Queue
@@ -252,7 +253,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	known.hold = a.shelf.PutRelease
 	a.collectors = known
 	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Secret: vault.Value, Mask: vault.Mask})
-	a.runner = rules.NewRunner(rules.Store{Log: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Sender: a.deliveries})
+	a.runner = rules.NewRunner(rules.Store{Log: db, Runs: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Sender: a.deliveries})
 	a.retention = retention{history: db, log: log, runs: f.keep.runs, transitions: f.keep.transitions, decisions: f.keep.decisions}
 	if f.demo {
 		if a.shop, err = demo.New(); err != nil {

@@ -144,6 +144,15 @@ type History interface {
 	Prune(ctx context.Context, runs, transitions, decisions time.Time) (int64, error)
 }
 
+// RunLog is all runs in order of ID, for rules that look at runs.
+type RunLog interface {
+	// RunsOf returns runs with a greater ID, in order, at most limit, with
+	// their samples and without other detail; of some outcomes only unless
+	// outcomes is empty. When it returns fewer than limit, there is no other up
+	// to newest. An id of -1 returns none and only tells the newest id.
+	RunsOf(ctx context.Context, id int64, outcomes []core.Outcome, limit int) (runs []core.Run, newest int64, err error)
+}
+
 // Turn is what one step of the rules runner changes, together.
 type Turn struct {
 	Cursor    int64             // all entries of the log up to here are dealt with; never goes back

@@ -222,6 +222,36 @@ func (s *Store) RunsAfter(ctx context.Context, id int64, limit int) (runs []core
 	return runs, newest, nil
 }
 
+// RunsOf implements [store.RunLog]. The newest id is read first: what is recorded
+// between the two questions is left for the next.
+func (s *Store) RunsOf(ctx context.Context, id int64, outcomes []core.Outcome, limit int) (runs []core.Run, newest int64, err error) {
+	if err := s.readRow(ctx, "newest_run", nil, &newest); err != nil {
+		return nil, 0, fmt.Errorf("read the newest run: %w", err)
+	}
+	if id < 0 || newest <= id {
+		return nil, newest, nil
+	}
+	mask, name := 0, "runs_of"
+	for _, o := range outcomes {
+		mask |= 1 << o
+	}
+	switch {
+	case mask == 0:
+		mask = anyOutcome
+	case mask&(1<<core.Pass) == 0:
+		name = "runs_of_bad"
+	}
+	err = s.read(ctx, name, []any{id, newest, mask, limit}, func(row scan) error {
+		run, err := s.scanRun(row, true)
+		runs = append(runs, run)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read runs of outcomes after %d: %w", id, err)
+	}
+	return runs, newest, nil
+}
+
 // Transitions implements [store.History].
 func (s *Store) Transitions(ctx context.Context, q store.TransitionQuery) ([]core.Transition, error) {
 	kind := -1

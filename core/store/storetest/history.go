@@ -3,6 +3,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ func (s suite) history() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		"history/runs":        s.testRuns,
 		"history/runs after":  s.testRunsAfter,
+		"history/runs of":     s.testRunsOf,
 		"history/transitions": s.testTransitions,
 		"history/prune":       s.testPrune,
 		"history/prune order": s.testPruneOrder,
@@ -122,6 +124,50 @@ func (s suite) testRunsAfter(t *testing.T) {
 	runs, newest, err = b.RunsAfter(t.Context(), -1, 7)
 	if err != nil || len(runs) != 0 || newest != 120 {
 		t.Errorf("runs after -1 are %v up to %d (%v), want none up to 120", ids(runs), newest, err)
+	}
+}
+
+// testRunsOf follows the runs of some outcomes, page by page.
+func (s suite) testRunsOf(t *testing.T) {
+	b := s.fresh(t)
+	all := past(t, b)
+	last := run("web:http", minute(200), core.Error)
+	last.Samples = core.Samples{"queue": 7.5, "took": 3 * time.Second}
+	must(t, "record", b.Record(t.Context(), []*core.Run{last}))
+	all = append(all, *last)
+	for name, outcomes := range map[string][]core.Outcome{
+		"all": nil, "fails": {core.Fail}, "fails and errors": {core.Fail, core.Error}, "all but passes": {core.Warn, core.Fail, core.Error},
+		"passes": {core.Pass}, "passes and errors": {core.Error, core.Pass},
+	} {
+		var want, got []int64
+		for _, r := range all {
+			if len(outcomes) == 0 || slices.Contains(outcomes, r.Outcome) {
+				want = append(want, r.ID)
+			}
+		}
+		after := int64(0)
+		for {
+			runs, newest, err := b.RunsOf(t.Context(), after, outcomes, 7)
+			must(t, "runs of", err)
+			if newest != 121 {
+				t.Fatalf("%s: the newest is %d, want 121", name, newest)
+			}
+			got = append(got, ids(runs)...)
+			if len(runs) < 7 {
+				break
+			}
+			after = runs[len(runs)-1].ID
+		}
+		equal(t, "runs of "+name, got, want)
+	}
+	runs, newest, err := b.RunsOf(t.Context(), 120, []core.Outcome{core.Error}, 7)
+	must(t, "the newest run", err)
+	if len(runs) != 1 || newest != 121 || runs[0].Samples["queue"] != 7.5 || runs[0].Samples["took"] != 3*time.Second || runs[0].Steps != nil {
+		t.Errorf("the newest run is %+v, want it with its samples", runs)
+	}
+	runs, newest, err = b.RunsOf(t.Context(), -1, nil, 7)
+	if err != nil || len(runs) != 0 || newest != 121 {
+		t.Errorf("runs after -1 are %v up to %d (%v), want none up to 121", ids(runs), newest, err)
 	}
 }
 

@@ -28,6 +28,7 @@ type Backend interface { //nolint:interfacebloat // the sum of the roles
 	store.Log
 	store.Catalog
 	store.History
+	store.RunLog
 	store.Journal
 	store.Trace
 	store.Queue

@@ -7,6 +7,18 @@ SELECT r.id, a.id, r.ended, r.outcome, r.body, NULL::bytea
 FROM runs AS r JOIN assignments AS a ON a.key = r.assignment
 WHERE r.id > greatest($1::bigint, (SELECT floor FROM ledger)) ORDER BY r.id LIMIT $2;
 
+-- name: runs_of
+SELECT r.id, a.id, r.ended, r.outcome, r.body, NULL::bytea
+FROM runs AS r JOIN assignments AS a ON a.key = r.assignment
+WHERE r.id > greatest($1::bigint, (SELECT floor FROM ledger)) AND r.id <= $2 AND ($3::integer >> r.outcome) & 1 = 1
+ORDER BY r.id LIMIT $4;
+
+-- name: runs_of_bad
+SELECT r.id, a.id, r.ended, r.outcome, r.body, NULL::bytea
+FROM runs AS r JOIN assignments AS a ON a.key = r.assignment
+WHERE r.id > greatest($1::bigint, (SELECT floor FROM ledger)) AND r.id <= $2 AND r.outcome > 0 AND ($3::integer >> r.outcome) & 1 = 1
+ORDER BY r.id LIMIT $4;
+
 -- name: desk
 SELECT a.key, s.newest, s.newest_bad FROM assignments AS a JOIN standings AS s ON s.assignment = a.key WHERE a.id = $1;
 

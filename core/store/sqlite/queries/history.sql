@@ -6,6 +6,20 @@ FROM runs AS r JOIN assignments AS a ON a.key = r.assignment WHERE r.id = ?;
 SELECT r.id, a.id, r.ended, r.outcome, r.body, NULL
 FROM runs AS r JOIN assignments AS a ON a.key = r.assignment WHERE r.id > ? ORDER BY r.id LIMIT ?;
 
+-- name: runs_of
+SELECT r.id, a.id, r.ended, r.outcome, r.body, NULL
+FROM runs AS r JOIN assignments AS a ON a.key = r.assignment
+WHERE r.id > ?1 AND r.id <= ?2 AND (?3 = 15 OR (?3 >> r.outcome) & 1) ORDER BY r.id LIMIT ?4;
+
+-- name: runs_of_bad
+SELECT r.id, a.id, r.ended, r.outcome, r.body, NULL
+FROM (
+  SELECT id FROM runs WHERE outcome = 1 AND outcome > 0 AND (?3 >> 1) & 1 AND id > ?1 AND id <= ?2
+  UNION ALL SELECT id FROM runs WHERE outcome = 2 AND outcome > 0 AND (?3 >> 2) & 1 AND id > ?1 AND id <= ?2
+  UNION ALL SELECT id FROM runs WHERE outcome = 3 AND outcome > 0 AND (?3 >> 3) & 1 AND id > ?1 AND id <= ?2
+  ORDER BY id LIMIT ?4
+) AS wanted JOIN runs AS r ON r.id = wanted.id JOIN assignments AS a ON a.key = r.assignment ORDER BY r.id;
+
 -- name: desk
 SELECT a.key, s.newest, s.newest_bad FROM assignments AS a JOIN standings AS s ON s.assignment = a.key WHERE a.id = ?;
 

@@ -100,6 +100,8 @@ export interface Backtest {
 	to: string;
 	/** transitions that were played */
 	changes: number;
+	/** runs that were played, of a rule that looks at runs */
+	runs?: number;
 	rule: BacktestRule;
 	/** the rule as it is saved, when there is one and it differs */
 	saved?: BacktestRule;
@@ -281,8 +283,10 @@ export interface Decision {
 	rule: string;
 	/** hash of the text that matters to the gate */
 	revision: string;
-	/** the event; 0 when a timer decided */
+	/** the transition; 0 when a run or a timer decided */
 	seq?: number;
+	/** the run, of a rule that looks at runs */
+	run?: number;
 	/** event time, or the instant of the timer */
 	at: string;
 	/** when it was decided */
@@ -702,7 +706,7 @@ export interface Instance {
 }
 
 /** Kind is a derived kind of Transition that rules can name as a trigger. */
-export type Kind = "changed" | "degraded" | "unhealthy" | "recovered" | "escalated" | "deescalated";
+export type Kind = "changed" | "degraded" | "unhealthy" | "recovered" | "escalated" | "deescalated" | "completed" | "failed" | "error" | "metric";
 
 /**
  * LatencySeries is GET /api/v1/assignments/{id}/latency: buckets of equal
@@ -1782,12 +1786,20 @@ export interface Trial {
 
 /** Trigger is one kind of event a Rule looks at. */
 export interface Trigger {
-	/** health.changed, degraded, unhealthy, recovered, escalated or deescalated */
+	/** health.changed, degraded, unhealthy, recovered, escalated or deescalated; run.completed, failed or error; metric */
 	event: string;
-	/** system, assignment or group; default system */
+	/** system, assignment or group; default system; of runs and metrics it is the assignment */
 	subject?: SubjectKind;
 	/** expr, bool; besides the condition of the rule */
 	when?: string;
+	/** of metric: expr over a run that gives a number, or a length of time, which counts in seconds */
+	value?: string;
+	/** of metric: it begins when value is more than this */
+	above?: number;
+	/** of metric, instead of above: it begins when value is less than this */
+	below?: number;
+	/** of metric: it ends when value is back at this; default above or below */
+	clear?: number;
 }
 
 /** Usage is what one call of a Module used of its limits. */
