@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -90,12 +91,17 @@ func (r *Runner) Hint() { poke(r.hint) }
 
 // Run follows the Log until ctx ends, and returns nil then. Faults of storage
 // are retried for ever: a turn is decided once and offered to storage until it
-// is durable, so that nothing is lost or doubled.
+// is durable, so that nothing is lost or doubled. It ends with
+// [store.ErrFenced] when another process runs the rules. It can be run again:
+// it begins with what is stored.
 func (r *Runner) Run(ctx context.Context) error {
 	turn, err := retry(ctx, r.log, "load rules", r.load)
 	if err != nil {
 		return ended(ctx, err)
 	}
+	r.mu.Lock()
+	r.complain(ctx)
+	r.mu.Unlock()
 	if err := r.commit(ctx, turn); err != nil {
 		return ended(ctx, err)
 	}
@@ -111,6 +117,13 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Look reads where the rules stand while another process runs them, for
+// [Runner.State] and the like. It decides nothing.
+func (r *Runner) Look(ctx context.Context) error {
+	_, err := r.load(ctx)
+	return err
 }
 
 // pace is the least time between two turns that leave nothing behind: while
@@ -142,7 +155,7 @@ func retry[T any](ctx context.Context, log *slog.Logger, doing string, f func(co
 	pause := 20 * time.Millisecond
 	for {
 		v, err := f(ctx)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrFenced) {
 			return v, err
 		}
 		log.WarnContext(ctx, "storage fault, trying again", slog.String("doing", doing), slog.Any("err", err), slog.Duration("in", pause))
@@ -185,7 +198,6 @@ func (r *Runner) load(ctx context.Context) (store.Turn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.machine, r.version, r.edition = m, version, edition
-	r.complain(ctx)
 	return r.turn(out), nil
 }
 

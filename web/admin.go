@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -28,15 +29,27 @@ type Demo interface {
 	Set(system, mode string) error
 }
 
-// admin registers secrets, links to sign in, and the demo.
+// admin registers secrets, links to sign in, nodes, and the demo.
 func (s *server) admin(api huma.API, failed *huma.Schema) {
 	add(s, api, failed, operation{route: "GET /api/v1/secrets", id: "secrets", summary: "Names of secrets; values are never shown"}, s.secretNames)
 	add(s, api, failed, operation{route: "PUT /api/v1/secrets/{id}", id: "put-secret", summary: "Store the value of a secret, sealed", status: http.StatusNoContent, errors: []int{http.StatusUnprocessableEntity}}, s.putSecret)
 	add(s, api, failed, operation{route: "DELETE /api/v1/secrets/{id}", id: "delete-secret", summary: "Forget a secret", status: http.StatusNoContent, errors: []int{http.StatusNotFound}}, s.deleteSecret)
 	add(s, api, failed, operation{route: "POST /api/v1/login-links", id: "login-link", summary: "Make a link that signs an administrator in once"}, s.loginLink)
+	add(s, api, failed, operation{route: "GET /api/v1/nodes", id: "nodes", summary: "Processes that share the database; none when this one is alone"}, s.nodes)
 	add(s, api, failed, operation{route: "GET /api/v1/demo", id: "demo", summary: "Targets of the demo shop; none when it does not run"},
 		func(context.Context, *empty) (*body[[]wire.DemoTarget], error) { return answer(s.targets()), nil })
 	add(s, api, failed, operation{route: "PUT /api/v1/demo/{id}", id: "set-demo", summary: "Break or mend a target of the demo shop", errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity}}, s.setDemo)
+}
+
+func (s *server) nodes(ctx context.Context, _ *empty) (*body[wire.Page[core.Node]], error) {
+	if s.Nodes == nil {
+		return list([]core.Node{}), nil
+	}
+	nodes, err := s.Nodes(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	return list(nodes), nil
 }
 
 type secretList struct {

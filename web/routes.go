@@ -55,6 +55,7 @@ func Routes() map[string]Right {
 		"POST /api/v1/logout":  Viewer,
 		"GET /api/v1/instance": Viewer,
 		"GET /api/v1/limits":   Viewer,
+		"GET /api/v1/nodes":    Viewer,
 
 		"GET /api/v1/fleet":                 Viewer,
 		"GET /api/v1/systems":               Viewer,

@@ -26,8 +26,8 @@ import (
 // ErrBusy is returned by [Engine] for an Assignment that is running already.
 var ErrBusy = errors.New("it is running already")
 
-// Deps is what the web needs. All must be set but UI, Demo, Examples, Quarantined
-// and Logger.
+// Deps is what the web needs. All must be set but UI, Demo, Examples, Nodes,
+// Quarantined and Logger.
 type Deps struct {
 	Catalog  store.Catalog
 	Ledger   store.Ledger
@@ -58,6 +58,8 @@ type Deps struct {
 	Quarantined func() map[string]core.Problems
 	// Examples are modules that come with Tocsin, built, by name; nil: none.
 	Examples map[string]func() ([]byte, error)
+	// Nodes lists the processes that share the database; nil: this one is alone.
+	Nodes func(ctx context.Context) ([]core.Node, error)
 	// Demo is the demo shop; nil: it does not run.
 	Demo Demo
 	// UI makes the handler of the pages; boot is what a page is told of the

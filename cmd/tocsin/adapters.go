@@ -144,10 +144,21 @@ func (j judge) Explain(ctx context.Context, rule string, subject core.Subject) (
 const planTime = 2 * time.Second
 
 // engineDesk is web.Engine over the engine.
-type engineDesk struct{ engine *engine.Engine }
+type engineDesk struct {
+	engine *engine.Engine
+	syncer *syncer
+	crew   *crew
+}
 
-// RunNow implements web.Engine.
+// RunNow implements web.Engine. Who holds the assignment runs it.
 func (d engineDesk) RunNow(ctx context.Context, assignment string) error {
+	if !d.crew.holds()(assignment) {
+		return d.crew.askRun(ctx, assignment)
+	}
+	return d.runHere(ctx, assignment)
+}
+
+func (d engineDesk) runHere(ctx context.Context, assignment string) error {
 	err := d.engine.RunNow(ctx, assignment)
 	// What was saved a moment ago may not be planned yet; the web asks for
 	// nothing but assignments that are enabled.
@@ -169,7 +180,7 @@ func (d engineDesk) RunNow(ctx context.Context, assignment string) error {
 }
 
 // Next implements web.Engine.
-func (d engineDesk) Next(assignment string) time.Time { return d.engine.Next(assignment) }
+func (d engineDesk) Next(assignment string) time.Time { return d.syncer.next(assignment) }
 
 // Stats implements web.Engine.
 func (d engineDesk) Stats() wire.EngineStats {

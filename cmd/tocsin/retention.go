@@ -22,6 +22,7 @@ const (
 // retention deletes history that is older than it should be kept; a zero
 // duration keeps it for ever.
 type retention struct {
+	leads                        func() bool // one node of those that share a database deletes
 	history                      store.History
 	log                          *slog.Logger
 	runs, transitions, decisions core.Duration
@@ -33,7 +34,9 @@ func (r retention) Run(ctx context.Context) error {
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
 	for {
-		r.prune(ctx, time.Now())
+		if r.leads() {
+			r.prune(ctx, time.Now())
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,7 @@ const (
 // serveFlags are the flags of serve.
 type serveFlags struct {
 	listen, data, database, logLevel, publicURL string
+	node                                        string
 	demo, fullSync                              bool
 	engine                                      engine.Options // set by bench, not by a flag
 	keep                                        struct{ runs, transitions, decisions core.Duration }
@@ -58,6 +60,8 @@ func newServe(s streams) *cobra.Command {
 		Use:   "serve",
 		Short: "Run Tocsin: the scheduler, the rules and the web interface",
 		Long: `Runs everything in one process, with an embedded database in the data directory.
+With --database several processes share a Postgres: each checks a part of the
+systems, and takes over from one that ends or dies.
 Prints where it listens and a link that signs an administrator in once.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,6 +74,7 @@ Prints where it listens and a link that signs an administrator in once.`,
 	cmd.Flags().StringVar(&f.listen, "listen", defaultListen, "address to serve on; port 0 picks a free one")
 	cmd.Flags().StringVar(&f.data, "data", defaultData, "data directory")
 	cmd.Flags().StringVar(&f.database, "database", "", "Postgres to keep everything in instead of the data directory, for example postgres://tocsin@db/tocsin")
+	cmd.Flags().StringVar(&f.node, "node", "", "name of this process among those that share the --database; the name of the machine unless given")
 	cmd.Flags().BoolVar(&f.demo, "demo", false, "watch a demo shop that is served beside it; keeps its data in "+demoData+" unless --data is given")
 	cmd.Flags().BoolVar(&f.fullSync, "full-sync", false, "flush the disk with every transaction")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -89,6 +94,14 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 	}
 	if f.database != "" && f.fullSync {
 		return 0, nil, usageError{errors.New("--full-sync is for the embedded database: Postgres flushes as its synchronous_commit says")}
+	}
+	if f.node != "" && f.database == "" {
+		return 0, nil, usageError{errors.New("--node is for processes that share a --database: one without it is alone")}
+	}
+	if f.node != "" {
+		if err := core.CheckName(f.node); err != nil {
+			return 0, nil, usageError{fmt.Errorf("--node: %w", err)}
+		}
 	}
 	_, port, err := net.SplitHostPort(f.listen)
 	if err == nil {
@@ -139,7 +152,7 @@ func (f serveFlags) openDatabase(ctx context.Context) (database, error) {
 	if err := os.MkdirAll(f.data, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
-	return postgres.Open(ctx, f.database, postgres.Options{})
+	return postgres.Open(ctx, f.database, postgres.Options{Node: f.node})
 }
 
 // serve is the program: it opens storage, wires everything and runs it until
@@ -186,6 +199,8 @@ type app struct {
 	service    *plan.Service
 	shelf      shelf
 	shop       *demo.Shop // nil without --demo
+	crew       *crew
+	vault      *secret.Vault
 	log        *slog.Logger
 }
 
@@ -213,7 +228,8 @@ func newHost(o wasm.Options, n networks) (*wasm.Host, error) {
 
 // assemble makes every part and gives each what it needs.
 func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, log *slog.Logger) (*app, error) {
-	a := &app{db: db, log: log}
+	a := &app{db: db, log: log, crew: newCrew(db, log)}
+	f.engine.Wall = a.crew.now
 	nets := newNetworks()
 	key, err := secret.KeyFile(filepath.Join(f.data, "secret.key"))
 	if err != nil {
@@ -229,6 +245,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	if a.host, err = newHost(wasm.Options{CacheDir: filepath.Join(f.data, "wasm-cache"), Log: log, Values: db, Secret: vault.Value}, nets); err != nil { //nolint:contextcheck // it waits for nothing
 		return nil, err
 	}
+	a.vault = vault
 	known := newCollectors(collect.Builtin(nets.trusted.DialContext), a.host, db, log)
 	if err := known.reload(ctx); err != nil {
 		return nil, err
@@ -242,7 +259,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	compiler = compiler.With(offered)
 	a.service = plan.NewService(planner, db, compiler.Validate)
 	a.engine = engine.New(db, log, f.engine)
-	a.syncer = &syncer{catalog: db, ledger: db, planner: planner, collectors: known, engine: a.engine, log: log, modules: make(chan struct{}, 1)}
+	a.syncer = &syncer{catalog: db, ledger: db, planner: planner, collectors: known, engine: a.engine, log: log, modules: make(chan struct{}, 1), crew: a.crew}
 	a.shelf = shelf{kept: db, refuse: offered.refuse, changed: func(ctx context.Context) {
 		if err := known.reload(ctx); err != nil {
 			log.ErrorContext(ctx, "reload modules", slog.Any("err", err))
@@ -254,7 +271,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	a.collectors = known
 	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Secret: vault.Value, Mask: vault.Mask})
 	a.runner = rules.NewRunner(rules.Store{Log: db, Runs: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Sender: a.deliveries})
-	a.retention = retention{history: db, log: log, runs: f.keep.runs, transitions: f.keep.transitions, decisions: f.keep.decisions}
+	a.retention = retention{leads: a.crew.leads, history: db, log: log, runs: f.keep.runs, transitions: f.keep.transitions, decisions: f.keep.decisions}
 	if f.demo {
 		if a.shop, err = demo.New(); err != nil {
 			return nil, err
@@ -273,7 +290,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 	}
 	a.hub = live.New(live.Deps{
 		Log: db, Catalog: db, Ledger: db, History: db, Trace: db, Logger: a.log,
-		Next:   a.engine.Next,
+		Next:   a.syncer.next,
 		Firing: func() map[string]bool { return a.runner.Firing() },
 		Select: func(sel core.Selector, systems []core.System) []string {
 			picked, _ := planner.Matches(sel, systems)
@@ -291,7 +308,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 		Rules:       ruleDesk{compiler, a.runner, planner},
 		Judge:       newJudge(compiler, a.runner, db),
 		Modules:     moduleDesk{a.host, known},
-		Engine:      engineDesk{a.engine},
+		Engine:      engineDesk{a.engine, a.syncer, a.crew},
 		Hub:         a.hub,
 		Logger:      a.log,
 		Secrets:     vault,
@@ -304,6 +321,9 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 	}
 	if a.shop != nil {
 		d.Demo = demoDesk{a.shop}
+	}
+	if a.crew.db != nil {
+		d.Nodes = a.crew.db.Nodes
 	}
 	var err error
 	a.handler, err = web.New(d, o)
@@ -354,10 +374,14 @@ func reachable(addr net.Addr) string {
 // run runs every part until ctx ends or one fails, and waits for all.
 func (a *app) run(ctx context.Context, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.engine.Run(ctx) })
+	var working sync.WaitGroup // on what is leased
+	working.Add(2)
+	group.Go(func() error { defer working.Done(); return a.engine.Run(ctx) })
 	group.Go(func() error { return a.collectors.Run(ctx) })
 	group.Go(func() error { return a.syncer.Run(ctx) })
-	group.Go(func() error { return a.runner.Run(ctx) })
+	group.Go(func() error { defer working.Done(); return a.crew.lead(ctx, a.runner) })
+	group.Go(func() error { working.Wait(); return a.crew.leave(ctx) })
+	a.crew.join(ctx, group, a)
 	group.Go(func() error { return a.deliveries.Run(ctx) })
 	group.Go(func() error { return a.hub.Run(ctx) })
 	group.Go(func() error { return a.retention.Run(ctx) })

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/engine"
 	"github.com/tocsin-io/tocsin/core/plan"
+	"github.com/tocsin-io/tocsin/core/schedule"
 	"github.com/tocsin-io/tocsin/core/store"
 )
 
@@ -22,7 +24,22 @@ type syncer struct {
 	collectors *collectors
 	engine     *engine.Engine
 	log        *slog.Logger
-	modules    chan struct{} // a hint that modules changed; of capacity 1
+	crew       *crew
+	modules    chan struct{} // a hint that modules or the share changed; of capacity 1
+
+	others atomic.Pointer[map[string]*schedule.Schedule] // of what other nodes run
+}
+
+// next is when an Assignment is due, whichever node runs it.
+func (s *syncer) next(assignment string) time.Time {
+	if at := s.engine.Next(assignment); !at.IsZero() {
+		return at
+	}
+	others := s.others.Load()
+	if others == nil || (*others)[assignment] == nil {
+		return time.Time{}
+	}
+	return (*others)[assignment].Next(s.crew.now())
 }
 
 // moved hints that modules changed.
@@ -105,9 +122,25 @@ func (s *syncer) once(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	known := s.collectors.current()
-	s.engine.Sync(s.planner.Tasks(checks, systems), last)
+	s.engine.Sync(s.share(s.planner.Tasks(checks, systems)), last)
 	s.collectors.sweep(ctx, known)
 	return version, nil
+}
+
+// share is those of the tasks that this process runs.
+func (s *syncer) share(tasks []engine.Task) []engine.Task {
+	holds := s.crew.holds()
+	others := map[string]*schedule.Schedule{}
+	ours := tasks[:0]
+	for _, t := range tasks {
+		if holds(t.ID) {
+			ours = append(ours, t)
+		} else {
+			others[t.ID] = t.Schedule
+		}
+	}
+	s.others.Store(&others)
+	return ours
 }
 
 // definitions reads all checks and systems, and the version of the catalog

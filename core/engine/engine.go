@@ -125,11 +125,14 @@ func New(rec Recorder, log *slog.Logger, o Options) *Engine {
 	o.Batch = cmp.Or(o.Batch, 1000)
 	o.Buffer = cmp.Or(o.Buffer, 100_000)
 	o.Drain = cmp.Or(o.Drain, 5*time.Second)
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
 	e := &Engine{
 		o:        o,
 		log:      log,
 		born:     time.Now(),
-		wall:     func() time.Time { return time.Now().Round(0) },
+		wall:     func() time.Time { return o.Wall().Round(0) },
 		recorder: newRecorder(rec, log, o),
 		nudge:    make(chan struct{}, 1),
 		entries:  map[string]*entry{},
@@ -245,7 +248,11 @@ func (e *Engine) plan(entries []*entry, wall time.Time, near time.Duration) (mis
 	for _, en := range entries {
 		e.due.Remove(&en.tick)
 		s := en.task.Schedule
-		next := s.Next(wall)
+		from := wall
+		if ahead := en.ended.Sub(wall); ahead > 0 && ahead < jump {
+			from = en.ended // of another node, whose clock is not quite ours: its tick is not run again
+		}
+		next := s.Next(from)
 		if next.IsZero() {
 			continue
 		}

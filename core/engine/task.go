@@ -75,6 +75,8 @@ type Options struct {
 	// Buffer is how many finished runs are kept while storage fails. Beyond
 	// it the oldest passing ones are dropped first. Default 100,000.
 	Buffer int
+	// Wall is the wall clock. Default time.Now.
+	Wall func() time.Time
 	// Drain is how long runs under way may go on, and finished ones may wait
 	// for storage, once Run's context has ended. Default 5 s.
 	Drain time.Duration

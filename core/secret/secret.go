@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -114,14 +115,21 @@ func New(key []byte, s store.Secrets) (*Vault, error) {
 }
 
 // Load opens every stored secret, so that [Vault.Mask] knows their values from
-// the start and [Vault.Value] waits for no disk.
+// the start and [Vault.Value] waits for no disk. It can be called again when
+// another process may have changed some; what is gone stays masked.
 func (v *Vault) Load(ctx context.Context) error {
 	names, err := v.store.SecretNames(ctx)
 	if err != nil {
 		return fmt.Errorf("list secrets: %w", err)
 	}
+	known := make(map[string]bool, len(names))
 	for _, name := range names {
+		known[name] = true
 		sealed, err := v.store.Secret(ctx, name)
+		if errors.Is(err, store.ErrNotFound) { // deleted between the two reads
+			delete(known, name)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("read secret %q: %w", name, err)
 		}
@@ -131,6 +139,9 @@ func (v *Vault) Load(ctx context.Context) error {
 		}
 		v.remember(name, value)
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.DeleteFunc(v.known, func(name, _ string) bool { return !known[name] })
 	return nil
 }
 
@@ -222,7 +233,7 @@ func (v *Vault) open(name string, sealed []byte) (string, error) {
 	}
 	value, err := v.aead.Open(nil, sealed[:n], sealed[n:], []byte(name))
 	if err != nil {
-		return "", fmt.Errorf("open secret %q: it was sealed under another key: %w", name, err)
+		return "", fmt.Errorf("open secret %q: it was sealed under another key; give this process the secret.key that it was sealed with: %w", name, err)
 	}
 	return string(value), nil
 }

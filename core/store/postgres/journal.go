@@ -184,11 +184,11 @@ func (t *tx) putFiring(f *core.Firing) error {
 		}
 		var due any
 		if place == 0 {
-			due = pack.Nanos(f.Created)
+			due = t.s.due(f.Created)
 		}
 		key := f.ID + "/" + step.Name(place)
 		if _, err := t.exec("insert_delivery", f.ID, f.Rule, place, key, string(body), step.ContinueOnError,
-			pack.Nanos(f.Created), due); err != nil {
+			t.s.due(f.Created), due); err != nil {
 			return fmt.Errorf("step %d: %w", place, err)
 		}
 	}

@@ -128,7 +128,7 @@ func (s *Store) join(ctx context.Context) error {
 	}
 	var id int64
 	err = s.leased(ctx, func(t *tx) error {
-		if err := t.row("insert_node", []any{s.options.Node, s.options.Lease}, &id); err != nil {
+		if err := t.row("insert_node", []any{s.options.Node, s.options.Lease, s.member.leaving()}, &id); err != nil {
 			return err
 		}
 		if _, err := t.exec("inherit_leases", id, before); err != nil {

@@ -13,12 +13,21 @@ import (
 	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
+// due is an instant of this process as the clock of the server has it: when
+// others may claim a delivery must not depend on whose clock is wrong.
+func (s *Store) due(at time.Time) int64 {
+	if at.IsZero() {
+		return 0
+	}
+	return pack.Nanos(at) + s.member.clock.Load()
+}
+
 // Claim implements [store.Queue].
 func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Claimed, error) {
 	var out []store.Claimed
 	err := s.write(ctx, "claim deliveries", func(t *tx) error {
 		out = nil
-		if err := t.rows("due_deliveries", []any{pack.Nanos(now), limit}, func(row scan) error {
+		if err := t.rows("due_deliveries", []any{s.due(now), limit}, func(row scan) error {
 			d, err := scanDelivery(row)
 			out = append(out, store.Claimed{Delivery: d})
 			return err
@@ -41,7 +50,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 	c.Token, c.Status, c.Updated = rand.Text(), core.DeliveryRunning, now
 	c.Attempts++
-	if _, err := t.exec("claim_delivery", c.ID, c.Token, pack.Nanos(now.Add(lease)), pack.Nanos(now)); err != nil {
+	if _, err := t.exec("claim_delivery", c.ID, c.Token, t.s.due(now.Add(lease)), pack.Nanos(now)); err != nil {
 		return err
 	}
 	if _, err := t.exec("run_firing", c.Delivery.Firing, pack.Nanos(now)); err != nil {
@@ -67,7 +76,7 @@ func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 // Extend implements [store.Queue].
 func (s *Store) Extend(ctx context.Context, id int64, token string, until time.Time) error {
 	return s.write(ctx, fmt.Sprintf("extend claim on delivery %d", id), func(t *tx) error {
-		n, err := t.exec("extend_delivery", id, token, pack.Nanos(until))
+		n, err := t.exec("extend_delivery", id, token, s.due(until))
 		if err == nil && n == 0 {
 			err = store.ErrConflict
 		}
@@ -102,8 +111,12 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 		if d.Output != nil {
 			output = []byte(d.Output)
 		}
+		next := pack.Nanos(d.Next)
+		if d.Status == core.DeliveryWaiting {
+			next = s.due(d.Next)
+		}
 		found := false
-		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), pack.Nanos(d.Next), d.Error, output, pack.Nanos(now), d.Attempts, trace}, func(row scan) error {
+		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), next, d.Error, output, pack.Nanos(now), d.Attempts, trace}, func(row scan) error {
 			found = true
 			return row(&firing, &goesOn)
 		}); err != nil {
@@ -166,9 +179,9 @@ func (s *Store) Resend(ctx context.Context, id int64, now time.Time) error {
 			_, err := t.exec(name, args...)
 			errs = append(errs, err)
 		}
-		run("resend_delivery", id, pack.Nanos(now))
+		run("resend_delivery", id, s.due(now))
 		if !goesOn {
-			run("revive_deliveries", firing, place, pack.Nanos(now))
+			run("revive_deliveries", firing, place, s.due(now))
 		}
 		run("run_firing", firing, pack.Nanos(now))
 		return errors.Join(append(errs, t.advance(firing, now))...)
@@ -180,6 +193,9 @@ func (s *Store) Next(ctx context.Context) (time.Time, error) {
 	var due int64
 	if err := s.readRow(ctx, "next_due", nil, &due); err != nil {
 		return time.Time{}, fmt.Errorf("read when the next delivery is due: %w", err)
+	}
+	if due != 0 {
+		due -= s.member.clock.Load()
 	}
 	return pack.Instant(due), nil
 }

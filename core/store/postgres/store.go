@@ -40,6 +40,9 @@ type Options struct {
 	// Node is the name of this process among those that share the database.
 	// Default the name of the machine.
 	Node string
+	// Aside makes this process take no part in the work: it reads and edits,
+	// and holds no lease. Default false.
+	Aside bool
 	// Lease is how long other processes wait for one that is not heard of until
 	// they take its work over. Default 8 s.
 	Lease time.Duration
@@ -149,6 +152,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	s := &Store{options: options.withDefaults(), closed: make(chan struct{}), turn: make(chan struct{}, 1)}
 	s.counts.of = map[string]int{}
 	s.member.kick = make(chan struct{}, 1)
+	s.member.left = options.Aside
 	if err := s.open(ctx, url); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close()) //nolint:contextcheck // closing must take place although ctx has ended
 	}

@@ -346,7 +346,7 @@ func (n nodes) testProcesses(t *testing.T) {
 		rounds = 2
 	}
 	dir := filepath.Join(t.TempDir(), "data")
-	b := n.reopen(t, dir, "watcher")
+	b := n.reopen(t, dir, "watcher") // it only watches, once there are others
 	var ids []string
 	for i := range 40 {
 		ids = append(ids, fmt.Sprintf("s%d", i))

@@ -1,6 +1,7 @@
 -- $2 is how long a lease lasts.
 -- name: insert_node
-INSERT INTO nodes (name, started, since, expires) VALUES ($1, clock_timestamp(), clock_timestamp(), clock_timestamp() + $2::interval) RETURNING id;
+INSERT INTO nodes (name, started, since, expires, leaving)
+VALUES ($1, clock_timestamp(), clock_timestamp(), clock_timestamp() + $2::interval, $3) RETURNING id;
 
 -- Those that had the name before: it is proven that they have ended.
 -- name: namesakes
