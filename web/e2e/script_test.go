@@ -97,7 +97,7 @@ spec:
 	// The next version begins with the source of this one, without the line
 	// that holds what the form said.
 	p.visit(s.URL + "/collectors/answers/edit")
-	p.until(30*time.Second, "the source", `document.querySelector('.cm-content')?.textContent.includes('export default')`)
+	p.until(30*time.Second, "the source", `!!document.querySelector('.cm-content')?.textContent.includes('export default')`)
 	if first := eval[string](p, `document.querySelector('.cm-line').textContent`); !strings.HasPrefix(first, "export default") {
 		t.Errorf("the source begins with %q", first)
 	}

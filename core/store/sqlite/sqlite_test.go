@@ -478,10 +478,11 @@ func TestQueriesUseIndexes(t *testing.T) {
 			byOrder := strings.Contains(step, "USING INDEX") || strings.HasPrefix(name, "newest_") || name == "transitions" ||
 				name == "decisions" || name == "firings" || name == "deliveries" || name == "prune_firings"
 			if table, ok := strings.CutPrefix(step, "SCAN "); ok && !whole[name] && !byOrder && !strings.HasPrefix(table, "json_each") &&
+				table != "wanted" && // of runs_of_bad: as many rows as its limit, which the indexes gave
 				!strings.HasPrefix(table, "c") && !strings.HasPrefix(table, "CONSTANT") && !strings.HasSuffix(table, "VALUES CLAUSE") {
 				t.Errorf("query %s: %s; the plan is %v", name, step, plan)
 			}
-			if strings.Contains(step, "TEMP B-TREE") && name != "modules" && name != "objects" && name != "assignments" && name != "active_firings" {
+			if strings.Contains(step, "TEMP B-TREE") && name != "modules" && name != "objects" && name != "assignments" && name != "active_firings" && name != "runs_of_bad" {
 				t.Errorf("query %s sorts: the plan is %v", name, plan)
 			}
 		}
