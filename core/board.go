@@ -95,6 +95,8 @@ func (b *Board) Load(systems []System, assignments []Assignment, standings map[s
 // loaded, without deciding anything: edits, standings by Assignment, and
 // rolled-up health. Nothing may be uncommitted. Staleness of what is new, or
 // newly enabled, is counted from now.
+//
+//nolint:gocognit // one loop for each kind of change
 func (b *Board) Adopt(c Change, standings map[string]Standing, rolled []Rolled, now time.Time) {
 	for _, id := range c.DeleteAssignments {
 		if s, ok := b.assignments[id]; ok {

@@ -230,6 +230,8 @@ func (b *backtest) runs(ctx context.Context) (*runReel, error) {
 }
 
 // play plays the runs that come next, as long as they are wanted.
+//
+//nolint:gocognit // pages of runs within pages of changes
 func (r *runReel) play(ctx context.Context, ok func(*core.Run) bool) {
 	for len(r.lanes) > 0 && r.err == nil {
 		if len(r.list) == 0 && !r.ended {

@@ -53,7 +53,7 @@ func (p *past) RunsOf(_ context.Context, id int64, outcomes []core.Outcome, limi
 	return runs, newest, nil
 }
 
-func (p *past) put(t testing.TB, kind store.Kind, id string, v any) {
+func (p *past) put(t testing.TB, kind store.Kind, id string, v any) { //nolint:thelper // most callers are tests
 	t.Helper()
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -64,7 +64,7 @@ func (p *past) put(t testing.TB, kind store.Kind, id string, v any) {
 
 // wander is a past of five systems that change at random from day on, for n
 // changes, and what is written about them.
-func wander(t testing.TB, seed uint64, n int) (*past, rules.Catalog) {
+func wander(t testing.TB, seed uint64, n int) (*past, rules.Catalog) { //nolint:thelper // most callers are tests
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 7))
 	c := rules.Catalog{Maintenances: []core.Maintenance{{ID: "m", Systems: core.Selector{Names: []string{"s1"}}, Starts: day.Add(10 * time.Minute), Ends: day.Add(30 * time.Minute)}}}
@@ -105,7 +105,7 @@ func lines(list []core.BacktestFiring) []string {
 	return out
 }
 
-func (p *past) backtest(t testing.TB, in rules.BacktestInput) core.Backtest {
+func (p *past) backtest(t testing.TB, in rules.BacktestInput) core.Backtest { //nolint:thelper // most callers are tests
 	t.Helper()
 	got, err := compiler(t).Backtest(t.Context(), rules.Past{Log: p, Runs: p, Catalog: p, Health: p}, in)
 	if err != nil {

@@ -301,7 +301,7 @@ func eventKinds() [kindCount]core.Kind {
 
 // eventName is what triggers call a kind of event.
 func eventName(k core.Kind) string {
-	switch k {
+	switch k { //nolint:exhaustive // the others are of health
 	case core.KindMetric:
 		return "metric"
 	case core.KindCompleted, core.KindFailed, core.KindError:

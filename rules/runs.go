@@ -43,6 +43,7 @@ type metric struct {
 // begins and holds say whether a value is beyond the threshold, and whether it
 // still is.
 func (g *metric) begins(v float64) bool { return g.low && v < g.limit || !g.low && v > g.limit }
+
 func (g *metric) holds(v float64) bool {
 	return g.low && v < g.clear || !g.low && v > g.clear || g.begins(v)
 }
@@ -174,8 +175,8 @@ func (a *asker) goesOn(b *member, at time.Time) (bool, remark) {
 	if last == nil || a.r == nil {
 		return true, remark{}
 	}
-	ok := true
-	switch b.Kind {
+	var ok bool
+	switch b.Kind { //nolint:exhaustive // the others are of health
 	case core.KindMetric:
 		g := a.r.triggers[0].metric
 		if g == nil {
@@ -256,7 +257,7 @@ func (m *Machine) Wanted() (outcomes []core.Outcome, some bool) {
 		}
 		some = true
 		for i := range r.triggers {
-			switch r.triggers[i].kind {
+			switch r.triggers[i].kind { //nolint:exhaustive // the others are of health
 			case core.KindCompleted, core.KindMetric:
 				all = true
 			case core.KindFailed:
@@ -303,6 +304,8 @@ type recorded struct {
 // in the order in which they happened: a transition comes after the run that
 // caused it. It reports false when some of them are left, which are to be read
 // again.
+//
+//nolint:gocognit // runs and changes merged in the order of their times
 func (m *Machine) feed(entries []core.Transition, runs recorded, caughtUp bool, now time.Time) ([]Output, bool) {
 	var out []Output
 	list := runs.list

@@ -76,7 +76,7 @@ func inquiries() []inquiry {
 
 // ask carries out a call with the document q.
 func (i inquiry) ask(ctx context.Context, r *run, q []byte) []byte {
-	r.enter(ctx, uint32(min(len(q), math.MaxUint32))) //nolint:gosec // it fits
+	r.enter(ctx, uint32(min(len(q), math.MaxUint32)))
 	if len(q) > maxRequest {
 		halt("limit_request", "its %s request has %d bytes, the limit is %s", i.name, len(q), size(maxRequest))
 	}

@@ -214,7 +214,7 @@ func variable(t byte) byte {
 func (g *generator) anyType() byte { return pick[byte](g, ti32, ti64, tf32, tf64) }
 
 // block opens a block, fills it with inside and closes it.
-func (g *generator) block(op byte, typ []byte, label []byte, inside func()) {
+func (g *generator) block(op byte, typ, label []byte, inside func()) {
 	g.emit(append([]byte{op}, typ...)...)
 	g.labels = append(g.labels, label)
 	inside()
@@ -486,11 +486,11 @@ func (g *generator) leaf(t byte) {
 	bits := pick[uint64](g, 0, 1, 7, math.MaxUint64, 1<<31, 1<<63, 0x7fc00000, 0x3ff0000000000000, 0x40490fdb, 255, 65536, 1<<32)
 	switch t {
 	case ti32:
-		g.i32(int(int32(bits))) //nolint:gosec // any number will do
+		g.i32(int(int32(bits)))
 	case ti64:
-		g.code = sleb(append(g.code, 0x42), int64(bits)) //nolint:gosec // any number will do
+		g.code = sleb(append(g.code, 0x42), int64(bits))
 	case tf32:
-		g.code = binary.LittleEndian.AppendUint32(append(g.code, 0x43), uint32(bits)) //nolint:gosec // any number will do
+		g.code = binary.LittleEndian.AppendUint32(append(g.code, 0x43), uint32(bits))
 	default:
 		g.code = binary.LittleEndian.AppendUint64(append(g.code, 0x44), bits)
 	}
@@ -504,8 +504,15 @@ func (g *generator) convert(t byte, depth int) {
 	}
 	c := pick(g, map[byte][]conversion{
 		ti32: {
-			{ti64, []byte{0xa7}}, {tf32, []byte{0xbc}}, {tf32, []byte{0xfc, 0}}, {tf32, []byte{0xfc, 1}}, {tf64, []byte{0xfc, 2}}, {tf64, []byte{0xfc, 3}},
-			{ti64, []byte{0x50}}, {tf32, []byte{0xa8}}, {tf64, []byte{0xab}},
+			{ti64, []byte{0xa7}},
+			{tf32, []byte{0xbc}},
+			{tf32, []byte{0xfc, 0}},
+			{tf32, []byte{0xfc, 1}},
+			{tf64, []byte{0xfc, 2}},
+			{tf64, []byte{0xfc, 3}},
+			{ti64, []byte{0x50}},
+			{tf32, []byte{0xa8}},
+			{tf64, []byte{0xab}},
 		},
 		ti64: {{ti32, []byte{0xac}}, {ti32, []byte{0xad}}, {tf64, []byte{0xbd}}, {tf32, []byte{0xfc, 4}}, {tf32, []byte{0xfc, 5}}, {tf64, []byte{0xfc, 6}}, {tf64, []byte{0xfc, 7}}, {tf64, []byte{0xb0}}},
 		tf32: {{ti32, []byte{0xb2}}, {ti32, []byte{0xb3}}, {ti64, []byte{0xb4}}, {ti64, []byte{0xb5}}, {tf64, []byte{0xb6}}, {ti32, []byte{0xbe}}},

@@ -40,12 +40,14 @@ func interpreter() *kind {
 }
 
 // engineDigest is the digest of the interpreter.
+//
+//nolint:gochecknoglobals // computed once, and never changed
 var engineDigest = sync.OnceValue(func() string { return digest(script.Engine()) })
 
 // engineFunctions are what the interpreter imports. It is asked for nothing but
 // host_call: it finds no modules, its time zone is UTC, and fuel interrupts it.
 func engineFunctions() []function {
-	none := func(_ context.Context, r *run, _ api.Module, stack []uint64) {
+	none := func(_ context.Context, _ *run, _ api.Module, stack []uint64) {
 		if len(stack) > 0 {
 			stack[0] = 0
 		}
@@ -281,21 +283,22 @@ func (t *thrown) String() string {
 func (e *engine) thrown(t thrown) *stop {
 	t.places = e.program.Trace(t.Stack)
 	e.run.thrown = &t
-	text := t.String()
+	var text strings.Builder
+	text.WriteString(t.String())
 	for i, at := range t.places {
 		switch {
 		case i == 0 && at.Function != "":
-			text += fmt.Sprintf(" (line %d, column %d, in %s", at.Line, at.Column, clean(at.Function, 80, false))
+			fmt.Fprintf(&text, " (line %d, column %d, in %s", at.Line, at.Column, clean(at.Function, 80, false))
 		case i == 0:
-			text += fmt.Sprintf(" (line %d, column %d", at.Line, at.Column)
+			fmt.Fprintf(&text, " (line %d, column %d", at.Line, at.Column)
 		case i < 4:
-			text += fmt.Sprintf(", called at line %d", at.Line)
+			fmt.Fprintf(&text, ", called at line %d", at.Line)
 		}
 	}
 	if len(t.places) > 0 {
-		text += ")"
+		text.WriteString(")")
 	}
-	return &stop{"script", text}
+	return &stop{"script", text.String()}
 }
 
 // hostCall is the one function that scripts reach the host with: a name, a text
@@ -336,7 +339,10 @@ func (e *engine) answer(name, text string) string {
 	case "output":
 		r.write([]byte(text))
 	case "log":
-		var line struct{ Level, Text string }
+		var line struct {
+			Level string `json:"level"`
+			Text  string `json:"text"`
+		}
 		if json.Unmarshal([]byte(text), &line) == nil {
 			for l := range strings.Lines(line.Text) {
 				r.say(line.Level, strings.TrimSuffix(l, "\n"))
@@ -429,6 +435,8 @@ func about(m core.Manifest) string {
 
 // scriptManifest joins what a script says of itself: what its source exports
 // counts, form says the rest.
+//
+//nolint:gocognit // one rule about a manifest after another
 func scriptManifest(form json.RawMessage, described []byte) ([]byte, error) {
 	wrong := func(path, message, fix string) error {
 		return core.Problems{{Path: path, Code: "manifest", Message: message, Fix: fix}}

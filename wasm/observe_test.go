@@ -1,4 +1,4 @@
-package wasm
+package wasm //nolint:testpackage // it looks at instances from within
 
 import (
 	"context"

@@ -199,7 +199,7 @@ func TestScriptRefused(t *testing.T) {
 		"throws":     {head + "const a = undefined;\na.b;\nexport default () => 1", 3, "TypeError: cannot read property 'b' of undefined"},
 		"asks":       {head + "export default () => 1\nfetch('http://x')", 3, "ReferenceError: fetch is not defined"},
 		"no name":    {"export const manifest = { version: '1' }\nexport default () => 1", 0, "the script has no name"},
-		"a typo":     {"export const manifest = { name: 'a', version: '1', sampels: [] }\nexport default () => 1", 0, `unknown field "sampels"`},
+		"a typo":     {"export const manifest = { name: 'a', version: '1', sample: [] }\nexport default () => 1", 0, `unknown field "sample"`},
 		"a type":     {"export const manifest = { name: 'a', version: '1', samples: [{ name: 'x', type: 'int' }] }\nexport default () => 1", 0, "int"},
 		"a loop":     {head + "for (;;);\nexport default () => 1", 0, "instructions"},
 		"two names":  {`// tocsin/1 {"name":"b"}` + "\n" + head + "export default () => 1", 0, `the manifest in the source says "s", and the form says "b"`},

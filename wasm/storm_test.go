@@ -57,7 +57,7 @@ func endless(t *testing.T, first, rest string, pause time.Duration) (url string)
 		t.Fatal(err)
 	}
 	serve := func(conn net.Conn) {
-		defer conn.Close() //nolint:errcheck // the other side has gone
+		defer conn.Close()
 		_, _ = conn.Read(make([]byte, 4096))
 		_, err := io.WriteString(conn, first)
 		var to io.Writer = conn
@@ -147,13 +147,13 @@ func TestDamagedFiles(t *testing.T) {
 func TestTooMuchInAFile(t *testing.T) {
 	h := newHost(t, wasm.Options{})
 	section := func(id byte, count uint64, each string) []byte {
-		body := append(leb(nil, count), strings.Repeat(each, int(min(count, 1<<20)))...) //nolint:gosec // bounded
+		body := append(leb(nil, count), strings.Repeat(each, int(min(count, 1<<20)))...)
 		return append(leb([]byte{id}, uint64(len(body))), body...)
 	}
 	module := func(sections ...[]byte) []byte {
 		return append([]byte("\x00asm\x01\x00\x00\x00"), bytes.Join(sections, nil)...)
 	}
-	name := func(n int) string { return string(leb(nil, uint64(n))) + strings.Repeat("\x1b[31m\u202e", n)[:n] } //nolint:gosec // not negative
+	name := func(n int) string { return string(leb(nil, uint64(n))) + strings.Repeat("\x1b[31m\u202e", n)[:n] }
 	imports := func(n int) []byte { return section(2, 1, name(n)+"\x01f\x00\x00") }
 	for what, c := range map[string]struct {
 		file []byte

@@ -114,7 +114,7 @@ type Judge interface {
 }
 
 // Modules looks at modules and runs them.
-type Modules interface {
+type Modules interface { //nolint:interfacebloat // all that pages do with modules
 	// Inspect runs nothing but the file's own description, in the sandbox. The
 	// error is for the person who uploaded it.
 	Inspect(ctx context.Context, file []byte) (core.Manifest, error)

@@ -216,7 +216,7 @@ func (d moduleDesk) Inspect(ctx context.Context, file []byte) (core.Manifest, er
 }
 
 // Script implements web.Modules.
-func (d moduleDesk) Script(s wire.ScriptSource) ([]byte, error) {
+func (moduleDesk) Script(s wire.ScriptSource) ([]byte, error) {
 	form, err := json.Marshal(struct {
 		Name    string            `json:"name,omitempty"`
 		Version string            `json:"version,omitempty"`
@@ -232,7 +232,7 @@ func (d moduleDesk) Script(s wire.ScriptSource) ([]byte, error) {
 }
 
 // ScriptHelp implements web.Modules.
-func (d moduleDesk) ScriptHelp() wire.ScriptHelp {
+func (moduleDesk) ScriptHelp() wire.ScriptHelp {
 	return wire.ScriptHelp{Names: scriptNames(script.API()), Template: script.Template}
 }
 

@@ -227,7 +227,9 @@ func (p program) run(ctx context.Context, request []byte) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.what, err)
 	}
-	var response struct{ Outcome string }
+	var response struct {
+		Outcome string `json:"outcome"`
+	}
 	if err := json.Unmarshal(text, &response); err != nil || response.Outcome != "pass" {
 		return fmt.Errorf("%s answered %q: %w", p.what, text, errors.Join(err, errors.New("it did not pass")))
 	}
@@ -306,9 +308,9 @@ func printRates(out io.Writer, figures []figure) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "\nRUNS A SECOND, ONE AFTER THE OTHER\t%s\n", strings.ToUpper(strings.Join(columns, "\t")))
 	for _, row := range rows {
-		fmt.Fprint(table, row)
+		_, _ = fmt.Fprint(table, row)
 		for _, column := range columns {
-			fmt.Fprint(table, "\t"+cmp.Or(rates[cell{row, column}], "-"))
+			_, _ = fmt.Fprint(table, "\t"+cmp.Or(rates[cell{row, column}], "-"))
 		}
 		fmt.Fprintln(table)
 	}

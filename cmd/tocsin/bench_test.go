@@ -82,7 +82,7 @@ func benched(t *testing.T, args ...string) (figures []figure, leftOut []string) 
 		Figures []figure `json:"figures"`
 		LeftOut []string `json:"left_out"`
 	}
-	if err := json.Unmarshal([]byte(got.out), &out); err != nil {
+	if err := json.Unmarshal([]byte(got.out), &out); err != nil { //nolint:musttag // names of a figure are those of its fields
 		t.Fatalf("bench %v: %v\n%s", args, err, got.out)
 	}
 	return out.Figures, out.LeftOut

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,8 @@ type made struct {
 
 // buildModule makes a module of a project, or takes a file that is one, embeds
 // its manifest and writes it.
+//
+//nolint:gocognit // one step after another of each kind of build
 func buildModule(ctx context.Context, s streams, host *wasm.Host, source, output, manifest string) (made, error) {
 	info, err := os.Stat(source)
 	if err != nil {
@@ -155,6 +158,6 @@ func embedManifest(file, manifest []byte) ([]byte, error) {
 	name := abi.ManifestSection
 	body := append(binary.AppendUvarint(nil, uint64(len(name))), name...)
 	body = append(body, manifest...)
-	file = append(file[:len(file):len(file)], 0) // a custom section
+	file = append(slices.Clip(file), 0) // a custom section
 	return append(binary.AppendUvarint(file, uint64(len(body))), body...), nil
 }

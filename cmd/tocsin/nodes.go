@@ -141,10 +141,10 @@ func (c *crew) join(ctx context.Context, group *errgroup.Group, a *app) {
 func (c *crew) follow(ctx context.Context, s *syncer) error {
 	for version := int64(-1); ; {
 		share, err := c.db.Share(ctx, version)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // it was told to end
+		case err != nil:
 			return err
 		}
 		version = share.Version

@@ -224,7 +224,7 @@ func TestNodes(t *testing.T) {
 	servers[leader].Kill()
 	settled(t, servers[second], second, third)
 	healthy(servers[second], core.Unhealthy)
-	fired := func(by *tocsintest.Server, want int) {
+	fired := func(_ *tocsintest.Server, want int) {
 		t.Helper()
 		tocsintest.Until(t, 2*time.Minute, fmt.Sprintf("%d webhooks of different firings", want), func() bool {
 			keys := map[string]bool{}

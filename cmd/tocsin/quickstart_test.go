@@ -20,6 +20,8 @@ import (
 
 // TestFiveCommandsToARunningCheck types the commands of docs/collectors.md, for
 // each language, and looks whether the check passes.
+//
+//nolint:tparallel // one language after another: they compile
 func TestFiveCommandsToARunningCheck(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -58,7 +60,7 @@ func TestFiveCommandsToARunningCheck(t *testing.T) {
 func typeScript(t *testing.T, server *tocsintest.Server, name, script string) {
 	t.Helper()
 	dir := t.TempDir()
-	for _, line := range strings.Split(strings.TrimSpace(script), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(script), "\n") {
 		if strings.Contains(line, " apply ") { // the check asks the server of the documentation
 			path := filepath.Join(dir, name, "check.yaml")
 			text, err := os.ReadFile(path)

@@ -165,6 +165,7 @@ func printStages(out io.Writer, stages []core.StageResult) {
 	}
 }
 
+//nolint:gocognit // flags, and what they mean together
 func newRuleBacktest(s streams) *cobra.Command {
 	var f serverFlags
 	var file, until string

@@ -80,7 +80,7 @@ spec:
 		return command{args: append([]string{"rule", "backtest", "--data", server.Data}, args...), dir: dir}.run(t)
 	}
 	got = play("-f", "page.yaml", "--since", "1h")
-	for _, want := range []string{"page would have fired once from ", "as it is saved: never\n0 the same, 0 at another time, 1 more, 0 fewer\n+", "fire  web  web is unhealthy", "note: Tags, names and groups"} {
+	for _, want := range []string{"page would have fired once from ", "as it is saved: never\n0 the same, 0 at another time, 1 more, 0 fewer\n+", "fire  web  web is unhealthy", "note: Tags, names and groups"} { //nolint:dupword // columns
 		if !strings.Contains(got.out, want) {
 			t.Errorf("backtest an edit: lacks %q:\n%s%s", want, got.out, got.err)
 		}

@@ -21,7 +21,7 @@ import (
 const MaxSource = 256 << 10
 
 // Diagnostic is one thing that is wrong with a source.
-type Diagnostic struct {
+type Diagnostic struct { //nolint:errname // it is part of answers first, and an error only besides
 	Line    int    // from 1; 0 when it is about the whole source
 	Column  int    // from 1, in bytes
 	Length  int    // bytes that it is about
@@ -60,7 +60,7 @@ func (d Diagnostic) Error() string {
 }
 
 // Diagnostics are all that is wrong with a source, in order of place.
-type Diagnostics []Diagnostic
+type Diagnostics []Diagnostic //nolint:errname // as Diagnostic
 
 // Error is every Diagnostic, a line each.
 func (d Diagnostics) Error() string {

@@ -18,6 +18,8 @@ var prelude string
 // package quickjs-wasi compiles it. engine/package-lock.json pins it, and
 // engine/LICENSE holds its notices. Its exports and imports are those of that
 // package.
+//
+//nolint:gochecknoglobals // unpacked once, and never changed
 var Engine = sync.OnceValue(func() []byte {
 	r, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {

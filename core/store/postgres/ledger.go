@@ -166,6 +166,8 @@ func (l *ledger) forget() {
 }
 
 // Record implements [store.Ledger].
+//
+//nolint:gocognit // one transaction, from its beginning to its end
 func (s *Store) Record(ctx context.Context, runs []*core.Run) error {
 	if len(runs) == 0 {
 		return nil

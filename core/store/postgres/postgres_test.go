@@ -163,7 +163,7 @@ func TestFence(t *testing.T) {
 		t.Errorf("the run has id %d, want 1: it is stored once", run.ID)
 	}
 	// Somebody else who takes everything, and is there for ever.
-	execute(t, conn, `WITH thief AS (INSERT INTO nodes (name, started, since, expires) VALUES ('thief', now(), now(), 'infinity') RETURNING id)
+	execute(t, conn, `WITH thief AS (INSERT INTO nodes (name, started, since, expires) VALUES ('thief', now(), clock_timestamp(), 'infinity') RETURNING id)
 		UPDATE leases SET owner = thief.id, epoch = epoch + 1 FROM thief`)
 	run = failing()
 	if err := s.Record(t.Context(), []*core.Run{run}); err != nil || run.ID != 0 {

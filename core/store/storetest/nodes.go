@@ -19,7 +19,7 @@ import (
 )
 
 // NodesBackend is a Backend that several processes can use at once.
-type NodesBackend interface { //nolint:interfacebloat // the sum of the roles
+type NodesBackend interface {
 	Backend
 	store.Nodes
 	store.Peers
