@@ -163,7 +163,7 @@ func TestReplayRefuses(t *testing.T) {
 		{"no time", "", `{"system": "web-01", "outcome": "pass"}`, `tocsin: replay: runs line 1: "at" is missing; write an RFC 3339 time` + "\n"},
 		{
 			"wrong rule", "--rule wrong.yaml", good,
-			`wrong.yaml:5:7: spec.on[0].event: "health.chnaged" is not a trigger; there are health.changed, health.degraded, health.unhealthy, health.recovered, health.escalated and health.deescalated` + "\n",
+			`wrong.yaml:5:7: spec.on[0].event: "health.chnaged" is not a trigger; did you mean "health.changed"?` + "\n",
 		},
 		{
 			"wrong policy", "--check policy.yaml", good,
