@@ -18,8 +18,9 @@ test: ## Run all tests, those in a real browser too when Chromium is there
 	cd web/e2e && go test ./...
 
 race: ## Run the tests with the race detector, in random order
-	@# cmd/tocsin and examples run binaries of their own, which it cannot look into.
-	go test -race -shuffle=on -count=1 -timeout 20m ./core/... ./rules/... ./wasm/... ./web/...
+	@# cmd/tocsin and examples run binaries of their own, which it cannot look into;
+	@# -short leaves out programs that are built for a test, and kills fewer processes.
+	go test -race -short -shuffle=on -count=1 -timeout 20m ./core/... ./rules/... ./wasm/... ./web/...
 
 fuzz: ## Fuzz every target for FUZZTIME each
 	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
