@@ -30,10 +30,11 @@ import (
 //go:embed bench/tiny.wasm bench/c.wasm bench/rust.wasm bench/collector.c bench/collector.js
 var collectorFiles embed.FS
 
-// way is one way to run a collector.
+// way is one way to run a collector. It says what processor time the run took
+// in another process.
 type way struct {
 	what string
-	run  func() error
+	run  func() (elsewhere time.Duration, err error)
 }
 
 // benchWasm runs collectors one after the other, with size bytes of padding in
@@ -72,7 +73,7 @@ func benchWasm(b *bencher) error {
 
 // trusting is a Host with nothing but the module of file, ready to run with
 // config. The module is granted no network: one that asks is refused at once.
-func (b *bencher) trusting(file []byte, isolation wasm.Isolation, config map[string]any) (run func() error, end func(), err error) {
+func (b *bencher) trusting(file []byte, isolation wasm.Isolation, config map[string]any) (run func() (time.Duration, error), end func(), err error) {
 	h, err := wasm.NewForBench(wasm.Options{}, isolation)
 	if err != nil {
 		return nil, nil, err
@@ -97,11 +98,11 @@ func (b *bencher) trusting(file []byte, isolation wasm.Isolation, config map[str
 	if len(manifest.Wants.HTTP) > 0 {
 		wants = core.Error
 	}
-	return func() error {
+	return func() (time.Duration, error) {
 		if got := collector.Collect(b.ctx, who); got.Outcome != wants {
-			return fmt.Errorf("%s: %s %v", manifest.Name, got.Outcome, got.Why)
+			return 0, fmt.Errorf("%s: %s %v", manifest.Name, got.Outcome, got.Why)
 		}
-		return nil
+		return 0, nil
 	}, end, nil
 }
 
@@ -131,9 +132,9 @@ func (b *bencher) isolations(name, goal string, size int, file []byte, config ma
 		return err
 	}
 	for i, w := range ways {
-		f := figure{Bench: "wasm/" + name, Size: size, What: w.what, Value: times[i].micros, Unit: perRun}
+		f := figure{Bench: "wasm/" + name, Size: size, What: w.what, Value: times[i], Unit: perRun}
 		if i > 0 {
-			f.Baseline, f.Ratio = times[0].micros, times[i].ratio
+			f.Baseline, f.Ratio = times[0], times[i]/times[0]
 		}
 		if w.what == isolated {
 			f.Goal = goal
@@ -143,7 +144,7 @@ func (b *bencher) isolations(name, goal string, size int, file []byte, config ma
 	return nil
 }
 
-const perRun = "us/run"
+const perRun = "us/run" // of processor time
 
 // against measures programs that do the same, one process each run, beside the
 // tiny module.
@@ -163,14 +164,14 @@ func (b *bencher) against(programs []program, size int, config map[string]any) e
 	}
 	ways := []way{{isolated, run}}
 	for _, p := range programs {
-		ways = append(ways, way{p.what, func() error { return p.run(b.ctx, request) }})
+		ways = append(ways, way{p.what, func() (time.Duration, error) { return p.run(b.ctx, request) }})
 	}
 	times, err := b.compare(ways)
 	if err != nil {
 		return err
 	}
 	for i, p := range programs {
-		f := figure{Bench: "wasm/" + p.column, Size: size, What: p.what, Value: times[i+1].micros, Unit: perRun, Baseline: times[0].micros, Ratio: times[i+1].ratio}
+		f := figure{Bench: "wasm/" + p.column, Size: size, What: p.what, Value: times[i+1], Unit: perRun, Baseline: times[0], Ratio: times[i+1] / times[0]}
 		if p.what == "bun -e" {
 			f.Goal = "ratio >= 1000"
 		}
@@ -220,69 +221,60 @@ func (b *bencher) programs() ([]program, error) {
 	return out, nil
 }
 
-func (p program) run(ctx context.Context, request []byte) error {
+func (p program) run(ctx context.Context, request []byte) (time.Duration, error) {
 	cmd := exec.CommandContext(ctx, p.args[0], p.args[1:]...) //nolint:gosec // an interpreter of this machine, or what its compiler made
 	cmd.Stdin = bytes.NewReader(request)
 	text, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("%s: %w", p.what, err)
+		return 0, fmt.Errorf("%s: %w", p.what, err)
 	}
 	var response struct {
 		Outcome string `json:"outcome"`
 	}
 	if err := json.Unmarshal(text, &response); err != nil || response.Outcome != "pass" {
-		return fmt.Errorf("%s answered %q: %w", p.what, text, errors.Join(err, errors.New("it did not pass")))
+		return 0, fmt.Errorf("%s answered %q: %w", p.what, text, errors.Join(err, errors.New("it did not pass")))
 	}
-	return nil
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-// timing is what a run takes, and how many times as long as the first way.
-type timing struct{ micros, ratio float64 }
-
-// compare measures ways side by side: in turns of some milliseconds, so that
-// whatever else the machine does meets all of them, and with the median of
-// the turns.
-func (b *bencher) compare(ways []way) ([]timing, error) {
+// compare says what processor time a run takes in each way, in microseconds.
+// The ways take turns of some milliseconds, so that whatever else the machine
+// does meets all of them.
+func (b *bencher) compare(ways []way) ([]float64, error) {
 	const (
 		turn   = 10 * time.Millisecond
 		parts  = 5 // comparisons that share the time of a size
 		rounds = 3 // at least
 	)
-	micros, ratios := make([][]float64, len(ways)), make([][]float64, len(ways))
-	for _, w := range ways { // the first run of each makes what later ones use again
-		if err := w.run(); err != nil {
-			return nil, err
-		}
-	}
+	runs, used := make([]int, len(ways)), make([]time.Duration, len(ways))
 	span := time.Duration(b.seconds) * time.Second / parts
-	for begin, round := time.Now(), 0; round < rounds || time.Since(begin) < span; round++ {
+	for begin, round := time.Now(), 0; round <= rounds || time.Since(begin) < span; round++ {
 		for i, w := range ways {
-			n, began := 0, time.Now()
-			for n == 0 || time.Since(began) < turn {
-				if err := w.run(); err != nil {
+			cpu, began := cpuTime(), time.Now()
+			for first := true; first || time.Since(began) < turn; first = false {
+				elsewhere, err := w.run()
+				if err != nil {
 					return nil, err
 				}
-				n++
+				runs[i]++
+				used[i] += elsewhere
 			}
-			took := float64(time.Since(began).Nanoseconds()) / 1000 / float64(n)
-			micros[i] = append(micros[i], took)
-			ratios[i] = append(ratios[i], took/micros[0][round])
+			used[i] += cpuTime() - cpu
+		}
+		if round == 0 { // it made what all others use again
+			clear(runs)
+			clear(used)
 		}
 	}
-	out := make([]timing, len(ways))
+	out := make([]float64, len(ways))
 	for i := range ways {
-		out[i] = timing{median(micros[i]), median(ratios[i])}
+		out[i] = float64(used[i].Nanoseconds()) / 1000 / float64(runs[i])
 	}
 	return out, nil
 }
 
-func median(list []float64) float64 {
-	list = slices.Sorted(slices.Values(list))
-	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
-}
-
-// printRates prints how many runs a second each way makes of each module, one
-// after the other, at the smallest size.
+// printRates prints how many runs a second each way makes of each module on one
+// core, at the smallest size.
 func printRates(out io.Writer, figures []figure) error {
 	type cell struct{ what, column string }
 	rates := map[cell]string{}
@@ -306,7 +298,7 @@ func printRates(out io.Writer, figures []figure) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "\nRUNS A SECOND, ONE AFTER THE OTHER\t%s\n", strings.ToUpper(strings.Join(columns, "\t")))
+	fmt.Fprintf(table, "\nRUNS A SECOND ON ONE CORE\t%s\n", strings.ToUpper(strings.Join(columns, "\t")))
 	for _, row := range rows {
 		_, _ = fmt.Fprint(table, row)
 		for _, column := range columns {
