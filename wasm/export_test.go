@@ -89,3 +89,6 @@ func CollectTwice(ctx context.Context, m *Module) core.Result {
 	}
 	return result
 }
+
+// Taken is how many guests of h have a turn.
+func Taken(h *Host) int { return cap(h.turns.free) - len(h.turns.free) }

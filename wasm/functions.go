@@ -201,10 +201,13 @@ func offer(ctx context.Context, runtime wazero.Runtime) error {
 				}
 			}
 			r := runOf(ctx)
-			if waits(f.name) {
-				r.host.turns.leave(r)
+			if !r.turn || !waits(f.name) {
+				f.call(ctx, r, m, stack)
+				return
 			}
+			r.host.turns.leave(r)
 			f.call(ctx, r, m, stack)
+			r.host.turns.pass(ctx, r)
 		}), f.params, f.results).Export(f.name)
 	}
 	builder(meterModule).NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {

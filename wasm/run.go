@@ -54,6 +54,7 @@ type run struct {
 
 	granted   int64 // fuel that the guest was given
 	extra     int64 // fuel that host calls cost
+	passed    int64 // the same when it took its turn last
 	output    []byte
 	logs      []core.LogLine
 	logBytes  int64
@@ -150,12 +151,17 @@ const (
 )
 
 // enter begins a call to the host that moves n bytes: it costs fuel, and
-// nothing begins after the deadline.
+// nothing begins after the deadline. A guest that calls the host again and
+// again takes turns like one that computes.
 func (r *run) enter(ctx context.Context, n uint32) {
 	r.hostCalls++
 	r.extra += fuelHostCall + int64(n)/bytesPerFuel
 	if r.extra > r.limits.Fuel {
 		halt("limit_fuel", "its %d calls to the host used up its limit of %d instructions", r.hostCalls, r.limits.Fuel)
+	}
+	if r.extra-r.passed >= sliceFuel {
+		r.passed = r.extra
+		r.host.turns.pass(ctx, r)
 	}
 	r.checkTime(ctx)
 }

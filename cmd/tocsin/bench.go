@@ -73,6 +73,7 @@ func benches() map[string]struct {
 		"record":             {"runs a second that the ledger stores with health moved, without a network", []int{1_000, 10_000, 100_000}, benchRecord},
 		"schedule/100k":      {"lateness of the scheduler itself, and what an assignment costs in it", []int{1_000, 10_000, 100_000}, benchSchedule},
 		"rules/eval":         {"what one change costs a rule that looks at it", []int{1, 10, 100}, benchRules},
+		"hostile":            {"what healthy checks notice of size modules that attack the sandbox at once, and how long each lives", []int{1, 10, 100}, benchHostile},
 		"wasm":               {"what a run of a module costs, with size bytes of padding in its configuration; against runs without isolation, and processes", []int{100, 1_000, 10_000}, benchWasm},
 		"rules/index":        {"what one change costs when few of many rules look at it", []int{10, 100, 1_000, 10_000}, benchIndex},
 	}

@@ -111,3 +111,32 @@ func TestBenchWasm(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchHostile runs the bench of attacks: each hostile module is refused
+// or ended, and healthy checks pass meanwhile.
+func TestBenchHostile(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it lets hostile modules use up their limits")
+	}
+	files, err := filepath.Glob("../../wasm/testdata/hostile/*.wasm")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d hostile modules, %v", len(files), err)
+	}
+	figures, _ := benched(t, "hostile", "--sizes", "8")
+	fates := map[string]string{}
+	for _, f := range figures {
+		if name, ok := strings.CutPrefix(f.Bench, "hostile/"); ok {
+			fates[strings.ReplaceAll(name, "-", "_")] = f.What
+		}
+		if strings.HasSuffix(f.What, ": healthy runs that passed") && f.Value == 0 {
+			t.Errorf("bench hostile: %s: none", f.What)
+		}
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".wasm")
+		if fate := fates[name]; fate != "refused at upload" && !strings.HasPrefix(fate, "ended by ") {
+			t.Errorf("bench hostile: %s was %q", name, fate)
+		}
+	}
+}

@@ -59,15 +59,17 @@ func (a *app) setUpDemo(ctx context.Context) error {
 	return nil
 }
 
-// putModule stores a module with everything that it wants granted, unless the
-// very file is there.
+// putModule stores a module with everything that it wants granted, but of HTTP
+// only this machine, unless the very file is there.
 func (a *app) putModule(ctx context.Context, file []byte) error {
 	m, err := a.host.Inspect(ctx, file)
 	if err != nil {
 		return err
 	}
 	grant := m.Wants
-	grant.HTTP, grant.Private = []string{"http://127.0.0.1:*"}, true
+	if len(grant.HTTP) > 0 {
+		grant.HTTP, grant.Private = []string{"http://127.0.0.1:*"}, true
+	}
 	stored, err := a.shelf.PutModule(ctx, core.Module{
 		Name: m.Name, Version: m.Version, Kind: core.WasmModule, Digest: digest(file), Size: int64(len(file)), Manifest: m, Created: time.Now(), By: "demo",
 	}, file)
