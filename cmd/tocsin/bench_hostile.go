@@ -287,7 +287,7 @@ func (b *bencher) alone(a *app, w *witness, modules []string) (all []core.Run, e
 func (b *bencher) runOnce(a *app, id string) error {
 	err := store.ErrNotFound
 	for range 10 {
-		if err = (engineDesk{a.engine}).RunNow(b.ctx, id); !errors.Is(err, store.ErrNotFound) {
+		if err = (engineDesk{a.engine, a.syncer, a.crew}).RunNow(b.ctx, id); !errors.Is(err, store.ErrNotFound) {
 			break
 		}
 	}
