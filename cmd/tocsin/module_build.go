@@ -69,34 +69,21 @@ type made struct {
 
 // buildModule makes a module of a project, or takes a file that is one, embeds
 // its manifest and writes it.
-//
-//nolint:gocognit // one step after another of each kind of build
 func buildModule(ctx context.Context, s streams, host *wasm.Host, source, output, manifest string) (made, error) {
 	info, err := os.Stat(source)
 	if err != nil {
 		return made{}, err
 	}
-	var out made
 	dir := filepath.Dir(source)
 	if info.IsDir() {
 		dir = source
-		if out.file, err = compile(ctx, s, source); err != nil {
-			return made{}, fmt.Errorf("build %s: %w", source, err)
-		}
 		if own := filepath.Join(source, "manifest.json"); manifest == "" && exists(own) {
 			manifest = own
 		}
-	} else if out.file, err = readModule(source, nil); err != nil {
-		return made{}, err
 	}
-	if manifest != "" {
-		text, err := os.ReadFile(manifest) //nolint:gosec // the file that the user named
-		if err != nil {
-			return made{}, err
-		}
-		if out.file, err = embedManifest(out.file, text); err != nil {
-			return made{}, fmt.Errorf("%s: %w", manifest, err)
-		}
+	var out made
+	if out.file, err = moduleOf(ctx, s, source, info.IsDir(), manifest); err != nil {
+		return made{}, err
 	}
 	if out.manifest, err = inspect(ctx, host, out.file); err != nil {
 		return made{}, fmt.Errorf("%s: %w", source, err)
@@ -124,6 +111,29 @@ func buildModule(ctx context.Context, s streams, host *wasm.Host, source, output
 		}
 	}
 	return out, os.WriteFile(out.path, out.file, 0o644) //nolint:gosec // a product, as compilers write it
+}
+
+// moduleOf compiles a project or reads a file, and embeds the manifest that a
+// file holds, unless manifest is empty.
+func moduleOf(ctx context.Context, s streams, source string, project bool, manifest string) ([]byte, error) {
+	var file []byte
+	var err error
+	if !project {
+		file, err = readModule(source, nil)
+	} else if file, err = compile(ctx, s, source); err != nil {
+		err = fmt.Errorf("build %s: %w", source, err)
+	}
+	if err != nil || manifest == "" {
+		return file, err
+	}
+	text, err := os.ReadFile(manifest) //nolint:gosec // the file that the user named
+	if err != nil {
+		return nil, err
+	}
+	if file, err = embedManifest(file, text); err != nil {
+		return nil, fmt.Errorf("%s: %w", manifest, err)
+	}
+	return file, nil
 }
 
 func exists(path string) bool {

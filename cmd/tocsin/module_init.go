@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ var starters embed.FS
 // starter says what is special about the project of a language.
 type starter struct {
 	language, source, sdk, except, needs string
+	versioned                            string      // where its version is written; default source
 	copies                               [][2]string // of the SDKs: from a path, file or folder, to one of the project
 }
 
@@ -39,7 +41,7 @@ func starterOf(language toolchain.Language, name string) starter {
 		}
 	case toolchain.Rust:
 		return starter{
-			language: "Rust", source: "src/lib.rs", sdk: "tocsin/",
+			language: "Rust", source: "src/lib.rs", versioned: "Cargo.toml", sdk: "tocsin/",
 			needs:  "install Rust 1.63 or newer with the target wasm32-unknown-unknown (Debian: `rustc cargo libstd-rust-dev-wasm32`)",
 			copies: [][2]string{{"guest/rust", "tocsin"}},
 		}
@@ -125,7 +127,7 @@ func projectFiles(language toolchain.Language, name string) (map[string]string, 
 	about := starterOf(language, name)
 	fill := strings.NewReplacer(
 		"{{name}}", name, "{{language}}", about.language, "{{source}}", about.source, "{{sdk}}", about.sdk, "{{except}}", about.except,
-		"{{needs}}", about.needs, "{{version}}", version,
+		"{{needs}}", about.needs, "{{versioned}}", cmp.Or(about.versioned, about.source), "{{version}}", version,
 	)
 	files := map[string]string{}
 	for _, folder := range []string{"init/all", "init/" + string(language)} {

@@ -42,6 +42,7 @@ func TestFiveCommandsToARunningCheck(t *testing.T) {
 	server := tocsintest.Start(t, tocsin(t), t.TempDir())
 	for _, language := range toolchain.Languages() {
 		t.Run(string(language), func(t *testing.T) {
+			t.Parallel()
 			name := "depth-" + string(language)
 			typeScript(t, server, name, regexp.MustCompile(`--lang \w+`).ReplaceAllString(strings.ReplaceAll(script, "depth", name), "--lang "+string(language)))
 			var run core.Run
