@@ -104,7 +104,7 @@ func (r *Refire) UnmarshalText(text []byte) error {
 type Step struct {
 	ID              string         `json:"id,omitempty" doc:"names its output for later steps; action and place when empty"`
 	If              string         `json:"if,omitempty" doc:"expr, bool; false skips the step"`
-	Action          string         `json:"action" doc:"webhook, log or wasm:MODULE"`
+	Action          string         `json:"action" doc:"webhook, log, assignment.run_now and so on, or wasm:MODULE"`
 	With            map[string]any `json:"with,omitempty" doc:"what the action takes; text may hold \\${expr}"`
 	Timeout         Duration       `json:"timeout,omitempty" doc:"of one attempt; default 10s"`
 	Retry           Retry          `json:"retry,omitzero"`

@@ -288,6 +288,7 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 	trace := &core.StepTrace{}
 	r.output, r.err = a.Do(ctx, action.Call{
 		With: with, Key: c.Key, Attempt: c.Attempts, Rule: c.Rule, Firing: c.Delivery.Firing, Step: c.Step.Name(c.Place), Trace: trace,
+		Subject: c.Firing.Subject, System: systemOf(c.Firing.Subject), Episode: c.Firing.Episode, At: c.Firing.At,
 	})
 	if trace.Module != "" {
 		r.trace = trace

@@ -103,16 +103,10 @@ func (s *server) able(ctx context.Context, id string, enable bool) error {
 	if err != nil {
 		return err
 	}
-	check := got.Object
-	if enable && check.Disabled {
-		return failure(http.StatusConflict, fmt.Sprintf("the check %s is disabled on every system; enable the check itself", a.Check))
+	check, err := plan.Able(got.Object, a.System, enable)
+	if err != nil {
+		return failure(http.StatusConflict, err.Error())
 	}
-	if check.Overrides == nil {
-		check.Overrides = map[string]core.Override{}
-	}
-	override := check.Overrides[a.System]
-	override.Disabled = !enable
-	check.Overrides[a.System] = override
 	return s.edit(ctx, plan.Changes{Put: []any{&check}}, ref, got.Version)
 }
 

@@ -252,7 +252,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	}
 	planner := plan.New(known, plan.Options{Secret: vault.Value, Mask: vault.Mask, Revision: known.revision, Functions: offers{known}.functions})
 	offered := offers{known}
-	compiler, err := rules.NewCompiler(action.New(log, nets.trusted.DialContext))
+	compiler, err := rules.NewCompiler(action.New(action.Needs{Log: log, Dial: nets.trusted.DialContext, Assignments: actionDesk{a}}))
 	if err != nil {
 		return nil, err
 	}

@@ -546,3 +546,19 @@ func render(v *lang.Value, env *configEnv) (map[string]any, error) {
 	}
 	return config, nil
 }
+
+// Able is c that is enabled or disabled on one system by an override. The error
+// is for one that is disabled on every system and cannot be enabled on one.
+func Able(c core.Check, system string, enable bool) (core.Check, error) {
+	if enable && c.Disabled {
+		return c, fmt.Errorf("the check %s is disabled on every system; enable the check itself", c.ID)
+	}
+	c.Overrides = maps.Clone(c.Overrides)
+	if c.Overrides == nil {
+		c.Overrides = map[string]core.Override{}
+	}
+	override := c.Overrides[system]
+	override.Disabled = !enable
+	c.Overrides[system] = override
+	return c, nil
+}

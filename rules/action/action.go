@@ -4,6 +4,14 @@
 // whose secrets are resolved, and does its work once: whoever calls it owns
 // retries, deadlines and the order of steps. Carrying out an action twice with
 // the same Key must be harmless or recognizable by whoever receives it.
+//
+// An action that changes what Tocsin itself keeps, such as
+// assignment.disable, is no different: it takes what it needs of the program
+// as a small interface beside it, named in [Needs], and makes its change in one
+// transaction of its own. A crash after that transaction and before the step is
+// stored carries it out again with the same Key, so the change must either be
+// the same when made twice (to set a state) or be stored under the Key, and a
+// second attempt must find what the first one made and return it.
 package action
 
 import (
@@ -53,7 +61,11 @@ type Call struct {
 	Attempt int            // which one, from 1
 	Rule    string
 	Firing  string
-	Step    string // its id
+	Step    string       // its id
+	Subject core.Subject // that the rule fired for
+	System  string       // that the subject is or belongs to; of a group empty
+	Episode string       // the same in the firings and the recovery of one problem
+	At      time.Time    // of the event that the rule fired on
 
 	// Trace is what an action has to tell of the attempt besides its output
 	// and its error. Whoever calls may hand in none.
@@ -75,16 +87,30 @@ type LaterError struct {
 // Error is the reason.
 func (e *LaterError) Error() string { return e.Reason }
 
-// New makes all actions, by the name that steps use. The logger is where log
-// steps write; dial is how webhooks reach the network.
-func New(log *slog.Logger, dial DialContext) map[string]Action {
-	return map[string]Action{"log": NewLog(log), "webhook": NewWebhook(dial)}
+// Needs is what actions need of the program. An action whose need is nil can be
+// checked and fails when it is carried out.
+type Needs struct {
+	Log         *slog.Logger // where log steps write; default nowhere
+	Dial        DialContext  // how webhooks reach the network
+	Assignments Assignments
 }
 
-// Known is [New] without a way out: for checking rules, not for carrying out.
-func Known() map[string]Action {
-	return New(slog.New(slog.DiscardHandler), nil)
+// New makes all actions, by the name that steps use.
+func New(n Needs) map[string]Action {
+	if n.Log == nil {
+		n.Log = slog.New(slog.DiscardHandler)
+	}
+	return map[string]Action{
+		"assignment.disable": assignment{n.Assignments, disable},
+		"assignment.enable":  assignment{n.Assignments, enable},
+		"assignment.run_now": assignment{n.Assignments, runNow},
+		"log":                NewLog(n.Log),
+		"webhook":            NewWebhook(n.Dial),
+	}
 }
+
+// Known is [New] that needs nothing: for checking rules, not for carrying out.
+func Known() map[string]Action { return New(Needs{}) }
 
 // fields checks that with holds known fields only, and those that are needed.
 func fields(with map[string]any, known, needed []string) core.Problems {

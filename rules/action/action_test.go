@@ -6,13 +6,17 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/store"
 	"github.com/tocsin-io/tocsin/rules/action"
 )
 
@@ -175,5 +179,61 @@ func TestLogWritesALine(t *testing.T) {
 	}
 	if problems := l.Check(map[string]any{"level": "loud"}); len(problems) != 2 {
 		t.Errorf("check: %v, want a missing message and a bad level", problems)
+	}
+}
+
+// desk is action.Assignments over a list of those that are enabled.
+type desk map[string]bool
+
+func (d desk) Run(_ context.Context, id string) (core.Run, error) {
+	if !d[id] {
+		return core.Run{}, store.ErrNotFound
+	}
+	return core.Run{ID: 7, Outcome: core.Fail, Summary: "503"}, nil
+}
+
+func (d desk) Able(_ context.Context, id string, enable bool, _ string) (bool, error) {
+	was, found := d[id]
+	if !found {
+		return false, store.ErrNotFound
+	}
+	d[id] = enable
+	return was != enable, nil
+}
+
+func TestAssignmentActions(t *testing.T) {
+	t.Parallel()
+	actions := action.New(action.Needs{Assignments: desk{"web:http": true}})
+	for _, test := range []struct {
+		name, id string
+		want     map[string]any
+		refused  bool
+	}{
+		{"run_now", "web:http", map[string]any{"run": int64(7), "outcome": "fail", "summary": "503"}, false},
+		{"run_now", "web:tcp", nil, true},
+		{"disable", "web:http", map[string]any{"changed": true}, false},
+		{"disable", "web:http", map[string]any{"changed": false}, false},
+		{"run_now", "web:http", nil, true},
+		{"enable", "web:http", map[string]any{"changed": true}, false},
+		{"enable", "none", nil, true},
+	} {
+		a := actions["assignment."+test.name]
+		got, err := a.Do(t.Context(), action.Call{With: map[string]any{"assignment": test.id}, Rule: "r"})
+		if _, refused := errors.AsType[*action.RefusedError](err); refused != test.refused || !maps.Equal(got, test.want) {
+			t.Errorf("%s of %s gives %v, %v; want %v, refused %v", test.name, test.id, got, err, test.want, test.refused)
+		}
+		for field := range got {
+			if !slices.Contains(a.Outputs(), field) {
+				t.Errorf("%s returns %s, which is not among its outputs %q", test.name, field, a.Outputs())
+			}
+		}
+	}
+	for _, with := range []map[string]any{nil, {"assignment": 1}, {"system": "web"}} {
+		if problems := actions["assignment.enable"].Check(with); len(problems) == 0 {
+			t.Errorf("%v is taken for a configuration", with)
+		}
+	}
+	if _, err := action.Known()["assignment.enable"].Do(t.Context(), action.Call{}); err == nil {
+		t.Error("an action without what it needs does something")
 	}
 }

@@ -1565,7 +1565,7 @@ export interface Step {
 	id?: string;
 	/** expr, bool; false skips the step */
 	if?: string;
-	/** webhook, log or wasm:MODULE */
+	/** webhook, log, assignment.run_now and so on, or wasm:MODULE */
 	action: string;
 	/** what the action takes; text may hold \${expr} */
 	with?: Record<string, unknown>;
