@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/plan"
+	"github.com/tocsin-io/tocsin/core/series"
 	"github.com/tocsin-io/tocsin/core/store"
 	"github.com/tocsin-io/tocsin/web/wire"
 )
@@ -110,83 +110,63 @@ func (s *server) able(ctx context.Context, id string, enable bool) error {
 	return s.edit(ctx, plan.Changes{Put: []any{&check}}, ref, got.Version)
 }
 
-// The series of latency has about so many buckets, of at most so many runs.
-const (
-	latencyBuckets = 120
-	latencyRuns    = 60_000
-)
+// chartPoints is about how many points a chart has: 122, so that those of a
+// year are of three days.
+const chartPoints = 122
 
-func (s *server) latency(ctx context.Context, in *ranged) (*body[wire.LatencySeries], error) {
-	span, err := in.span()
+type latencyInput struct {
+	ID     string `path:"id" maxLength:"300"`
+	Range  string `query:"range" default:"24h" doc:"how far back from now: for example 1h, 24h, 30d, 365d; at most 366d"`
+	Sample string `query:"sample" maxLength:"200" doc:"a sample that is a number, instead of the latency; in its own unit, durations in ns"`
+}
+
+func (s *server) latency(ctx context.Context, in *latencyInput) (*body[wire.LatencySeries], error) {
+	span, err := (&ranged{Range: in.Range}).span()
 	if err != nil {
 		return nil, err
 	}
 	if _, _, err := s.assigned(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	step := max(span/latencyBuckets, time.Second).Truncate(time.Second)
-	from := time.Now().Add(-span).Truncate(step)
-	series := newSeries(from, step, int(span/step)+1)
-	before := int64(0)
-	for range latencyRuns / maxPage {
-		runs, err := s.History.Runs(ctx, store.RunQuery{Assignment: in.ID, Since: from, Before: before, Limit: maxPage})
-		if err != nil {
-			return nil, fmt.Errorf("read the runs of %s: %w", in.ID, err)
-		}
-		for i := range runs {
-			series.add(&runs[i])
-		}
-		if len(runs) < maxPage {
-			break
-		}
-		before = runs[len(runs)-1].ID
+	now := time.Now()
+	chart, err := s.Series.Chart(ctx, store.ChartQuery{Assignment: in.ID, From: now.Add(-span), To: now, Points: chartPoints})
+	if err != nil {
+		return nil, fmt.Errorf("chart the runs of %s: %w", in.ID, err)
 	}
-	return answer(series.wire()), nil
+	return answer(latencySeries(chart, in.Sample)), nil
 }
 
-// series gathers runs in buckets of equal width.
-type series struct {
-	from   time.Time
-	step   time.Duration
-	millis [][]float64
-	out    wire.LatencySeries
+// latencySeries puts a chart in columns.
+func latencySeries(chart *series.Chart, sample string) wire.LatencySeries {
+	n := len(chart.Points)
+	out := wire.LatencySeries{
+		From: chart.From.UnixMilli(), Step: chart.Step.Milliseconds(), Tier: chart.Tier.String(),
+		P50: make([]*float64, n), P95: make([]*float64, n), P99: make([]*float64, n), Up: make([]*float64, n), Fails: make([]int, n), Runs: make([]int, n),
+	}
+	for i := range chart.Points {
+		p := latencyPoint(&chart.Points[i], sample)
+		out.P50[i], out.P95[i], out.P99[i], out.Up[i], out.Fails[i], out.Runs[i] = p.P50, p.P95, p.P99, p.Up, p.Fails, p.Runs
+	}
+	whole := chart.Whole()
+	out.Whole = latencyPoint(&whole, sample)
+	return out
 }
 
-func newSeries(from time.Time, step time.Duration, buckets int) *series {
-	return &series{from: from, step: step, millis: make([][]float64, buckets), out: wire.LatencySeries{
-		From: from.UnixMilli(), Step: step.Milliseconds(),
-		P50: make([]*float64, buckets), P95: make([]*float64, buckets), Fails: make([]int, buckets), Runs: make([]int, buckets),
-	}}
-}
-
-// add counts a run where it ended. One that could not be asked has no latency
-// and is no failure of the target.
-func (s *series) add(run *core.Run) {
-	i := int(run.Ended.Sub(s.from) / s.step)
-	if i < 0 || i >= len(s.millis) || run.Outcome == core.Error {
-		return
+// latencyPoint says a bucket in numbers for people. Runs that could not ask are
+// no failures of the target, and have no latency.
+func latencyPoint(b *series.Bucket, sample string) wire.LatencyPoint {
+	p := wire.LatencyPoint{Runs: int(b.Asked()), Fails: int(b.Runs[core.Fail])}
+	if up := b.Availability(); up >= 0 {
+		p.Up = &up
 	}
-	s.out.Runs[i]++
-	if run.Outcome == core.Fail {
-		s.out.Fails[i]++
+	values, read := &b.Latency, func(x float64) float64 { return math.Round(x/1e3) / 1e3 } // to the microsecond, in ms
+	if sample != "" {
+		values, read = b.Samples[sample], func(x float64) float64 { return x }
 	}
-	if run.Latency > 0 {
-		s.millis[i] = append(s.millis[i], float64(run.Latency.Microseconds())/1000)
+	if values == nil || values.Count == 0 {
+		return p
 	}
-}
-
-func (s *series) wire() wire.LatencySeries {
-	for i, took := range s.millis {
-		if len(took) == 0 {
-			continue
-		}
-		slices.Sort(took)
-		s.out.P50[i], s.out.P95[i] = rank(took, 0.5), rank(took, 0.95)
-	}
-	return s.out
-}
-
-// rank is the nearest-rank percentile of sorted values.
-func rank(sorted []float64, share float64) *float64 {
-	return new(sorted[max(0, int(math.Ceil(share*float64(len(sorted))))-1)])
+	at := func(share float64) *float64 { return new(read(values.Quantile(share))) }
+	p.P50, p.P95, p.P99 = at(0.5), at(0.95), at(0.99)
+	return p
 }

@@ -257,15 +257,15 @@ func (s *server) uptime(ctx context.Context, id string, now time.Time, into map[
 // ranged is the input of a route that shows a stretch of time up to now.
 type ranged struct {
 	ID    string `path:"id" maxLength:"300"`
-	Range string `query:"range" default:"24h" doc:"how far back from now: for example 1h, 24h, 7d; at most 90d"`
+	Range string `query:"range" default:"24h" doc:"how far back from now: for example 1h, 24h, 7d; at most 366d"`
 }
 
-const mostRange = 90 * 24 * time.Hour
+const mostRange = 366 * 24 * time.Hour
 
 func (r *ranged) span() (time.Duration, error) {
 	d, err := core.ParseDuration(r.Range)
 	if err == nil && (d.Std() < time.Minute || d.Std() > mostRange) {
-		err = fmt.Errorf("%s is not from 1m to 90d", r.Range)
+		err = fmt.Errorf("%s is not from 1m to 366d", r.Range)
 	}
 	if err != nil {
 		return 0, wrong(core.Problems{{Path: "range", Code: "range", Message: err.Error(), Fix: "write for example 1h, 24h, 7d or 30d"}})

@@ -33,6 +33,7 @@ type Deps struct {
 	Ledger   store.Ledger
 	Log      store.Log
 	History  store.History
+	Series   store.Series
 	Trace    store.Trace
 	Sessions store.Sessions
 	Stored   store.Modules // uploaded files

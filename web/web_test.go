@@ -60,7 +60,7 @@ func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) an
 	in.hub = live.New(live.Deps{Log: db, Catalog: db, Ledger: db, History: db, Trace: db}, live.Options{Tick: 5 * time.Millisecond, Sessions: 100 * time.Millisecond})
 	log := slog.New(slog.NewTextHandler(in.log, nil))
 	handler, err := web.New(web.Deps{
-		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: db, Releases: db, Values: db, Recordings: db, Firings: db, Deliveries: db,
+		Catalog: db, Ledger: db, Log: db, History: db, Series: db, Trace: db, Sessions: db, Stored: db, Releases: db, Values: db, Recordings: db, Firings: db, Deliveries: db,
 		Saver: plan.NewService(plan.New(pings{}, plan.Options{}), db, ruleProblems),
 		Rules: fakeRules{}, Judge: fakeJudge{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
 		Collectors: func() []core.CollectorInfo { return []core.CollectorInfo{pingInfo()} },
@@ -295,7 +295,9 @@ func TestScenarios(t *testing.T) {
 		{do: "GET", path: "/api/v1/systems/a/detail", role: "viewer", status: 200, want: []string{`"progress":"1 run passed in a row; healthy at 1"`, `"ring":"p"`, `"rules":[]`, `"collectors":["ping"]`}},
 		{do: "GET", path: "/api/v1/systems/a/timeline?range=1h", role: "viewer", status: 200, want: []string{`"health":"unknown"`, `"health":"healthy"`}},
 		{do: "GET", path: "/api/v1/systems/a/timeline?range=1y", role: "viewer", status: 422, want: []string{"not a duration"}},
-		{do: "GET", path: "/api/v1/assignments/a:c/latency?range=1h", role: "viewer", status: 200, want: []string{"12", `"step":30000`}},
+		{do: "GET", path: "/api/v1/assignments/a:c/latency?range=1h", role: "viewer", status: 200, want: []string{"12", `"step":60000`, `"tier":"minutes"`, `"whole":{"p50":12`, `"up":1`}},
+		{do: "GET", path: "/api/v1/assignments/a:c/latency?range=365d", role: "viewer", status: 200, want: []string{`"tier":"days"`, `"step":259200000`, `"runs":1`}},
+		{do: "GET", path: "/api/v1/assignments/a:c/latency?range=400d", role: "viewer", status: 422, want: []string{"is not from 1m to 366d"}},
 		{do: "POST", path: "/api/v1/assignments/a:c/disable", role: "editor", status: 204},
 		{do: "POST", path: "/api/v1/assignments/a:c/run", role: "editor", status: 409, want: []string{"enable it first"}},
 		{do: "GET", path: "/api/v1/checks/c", role: "viewer", status: 200, want: []string{`"overrides":{"a":{"disabled":true}}`}},

@@ -51,7 +51,7 @@ type serveFlags struct {
 	node                                        string
 	demo, fullSync                              bool
 	engine                                      engine.Options // set by bench, not by a flag
-	keep                                        struct{ runs, transitions, decisions core.Duration }
+	keep                                        keep
 }
 
 func newServe(s streams) *cobra.Command {
@@ -78,10 +78,13 @@ Prints where it listens and a link that signs an administrator in once.`,
 	cmd.Flags().BoolVar(&f.demo, "demo", false, "watch a demo shop that is served beside it; keeps its data in "+demoData+" unless --data is given")
 	cmd.Flags().BoolVar(&f.fullSync, "full-sync", false, "flush the disk with every transaction")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.keep.runs, f.keep.transitions, f.keep.decisions = keepRuns, keepTransitions, keepDecisions
-	cmd.Flags().Var(durationFlag{&f.keep.runs}, "keep-runs", "delete runs that are older; 0 keeps them for ever")
-	cmd.Flags().Var(durationFlag{&f.keep.transitions}, "keep-transitions", "delete transitions that are older; the newest of each subject stays")
-	cmd.Flags().Var(durationFlag{&f.keep.decisions}, "keep-decisions", "delete decisions and ended firings that are older")
+	f.keep = usualKeep()
+	cmd.Flags().Var(amountFlag{&f.keep.runs}, "keep-runs", "delete runs that are older, or more than a size: 30d, 20GB or 30d,20GB; 0 keeps all")
+	cmd.Flags().Var(amountFlag{&f.keep.minutes}, "keep-minutes", "the same of runs added up by the minute")
+	cmd.Flags().Var(amountFlag{&f.keep.hours}, "keep-hours", "the same of runs added up by the hour")
+	cmd.Flags().Var(amountFlag{&f.keep.days}, "keep-days", "the same of runs added up by the day")
+	cmd.Flags().Var(amountFlag{&f.keep.transitions}, "keep-transitions", "delete transitions that are older; the newest of each subject stays")
+	cmd.Flags().Var(amountFlag{&f.keep.decisions}, "keep-decisions", "delete decisions and ended firings that are older")
 	cmd.Flags().StringVar(&f.publicURL, "public-url", "", "address that people use when a proxy stands in front, for example https://tocsin.example")
 	return cmd
 }
@@ -91,6 +94,9 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return 0, nil, usageError{fmt.Errorf("--log-level %q: write debug, info, warn or error", f.logLevel)}
+	}
+	if err := f.keep.check(); err != nil {
+		return 0, nil, usageError{err}
 	}
 	if f.database != "" && f.fullSync {
 		return 0, nil, usageError{errors.New("--full-sync is for the embedded database: Postgres flushes as its synchronous_commit says")}
@@ -127,6 +133,7 @@ type database interface { //nolint:interfacebloat // the sum of the roles
 	store.Catalog
 	store.History
 	store.RunLog
+	store.Series
 	store.Journal
 	store.Trace
 	store.Queue
@@ -194,7 +201,7 @@ type app struct {
 	runner     *rules.Runner
 	deliveries *rules.Deliveries
 	hub        *live.Hub
-	retention  retention
+	historian  historian
 	handler    http.Handler
 	service    *plan.Service
 	shelf      shelf
@@ -271,7 +278,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	a.collectors = known
 	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Secret: vault.Value, Mask: vault.Mask})
 	a.runner = rules.NewRunner(rules.Store{Log: db, Runs: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Sender: a.deliveries})
-	a.retention = retention{leads: a.crew.leads, history: db, log: log, runs: f.keep.runs, transitions: f.keep.transitions, decisions: f.keep.decisions}
+	a.historian = historian{leads: a.crew.leads, history: db, series: db, log: log, keep: f.keep}
 	if f.demo {
 		if a.shop, err = demo.New(); err != nil {
 			return nil, err
@@ -302,7 +309,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 		},
 	}, live.Options{Build: ui.Build(), Origins: o.Origins})
 	d := web.Deps{
-		Catalog: db, Ledger: db, Log: db, History: db, Trace: db, Sessions: db, Stored: a.shelf, Releases: a.shelf, Values: db, Recordings: db,
+		Catalog: db, Ledger: db, Log: db, History: db, Series: db, Trace: db, Sessions: db, Stored: a.shelf, Releases: a.shelf, Values: db, Recordings: db,
 		Firings: db, Deliveries: db,
 		Saver:       a.service,
 		Rules:       ruleDesk{compiler, a.runner, planner},
@@ -384,7 +391,7 @@ func (a *app) run(ctx context.Context, listener net.Listener) error {
 	a.crew.join(ctx, group, a)
 	group.Go(func() error { return a.deliveries.Run(ctx) })
 	group.Go(func() error { return a.hub.Run(ctx) })
-	group.Go(func() error { return a.retention.Run(ctx) })
+	group.Go(func() error { return a.historian.Run(ctx) })
 	if a.shop != nil {
 		group.Go(func() error { return a.shop.Run(ctx) })
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/series"
 )
 
 // ErrNotFound is returned for a thing that is not stored.
@@ -136,12 +137,63 @@ type History interface {
 	// and only tells the newest id.
 	RunsAfter(ctx context.Context, id int64, limit int) (runs []core.Run, newest int64, err error)
 	Transitions(ctx context.Context, q TransitionQuery) ([]core.Transition, error)
-	// Prune deletes runs, transitions and decisions older than the instants,
-	// and with the decisions the firings that have ended; a zero instant deletes
-	// nothing, and the newest transition of a subject always stays. A run that
+	// Prune adds up what is not yet, see Series.RollUp, and then deletes what
+	// keep does not name, in small steps; with the decisions the firings that
+	// have ended. The newest transition of a subject always stays. A run that
 	// is older than runs recorded before it may stay as long as they do, and one
-	// that is newer than runs recorded after it may go with them. It returns how many rows went.
-	Prune(ctx context.Context, runs, transitions, decisions time.Time) (int64, error)
+	// that is newer than runs recorded after it may go with them. It returns how
+	// many rows went.
+	Prune(ctx context.Context, keep Keep) (int64, error)
+}
+
+// Bound says how much of something is kept: what is newer than Before, and of
+// that the newest Bytes. A field that is zero is no bound.
+type Bound struct {
+	Before time.Time
+	Bytes  int64 // in the database, about
+}
+
+// Keep says what [History.Prune] leaves. Zero leaves everything.
+type Keep struct {
+	Now                    time.Time
+	Runs                   Bound
+	Minutes, Hours, Days   Bound     // of what is added up
+	Transitions, Decisions time.Time // before which they go
+}
+
+// Tier is the bound of a tier.
+func (k Keep) Tier(t series.Tier) Bound {
+	switch t {
+	case series.Minutes:
+		return k.Minutes
+	case series.Hours:
+		return k.Hours
+	case series.Days:
+		return k.Days
+	}
+	return Bound{}
+}
+
+// ChartQuery asks for the history of one assignment.
+type ChartQuery struct {
+	Assignment string
+	From, To   time.Time
+	Points     int // about as many, at most 1,000; 0 is 120
+}
+
+// Series keeps history added up in buckets of a minute, an hour and a day, which
+// stay when the runs are deleted.
+type Series interface {
+	// RollUp adds up some of what was recorded since it was added up last:
+	// runs, each exactly once however late it came, and the time in each health
+	// up to now. A call does a bounded amount of work and keeps recording
+	// waiting for a part of it only. More is false when the end of the list was
+	// reached; the next call begins it again.
+	RollUp(ctx context.Context, now time.Time) (more bool, err error)
+	// Chart merges buckets and what is not added up yet, as of one moment, so
+	// that it has every run once and no hole; see [series.NewChart] for its
+	// steps. ErrNotFound when there never was such an assignment.
+	Chart(ctx context.Context, q ChartQuery) (*series.Chart, error)
 }
 
 // RunLog is all runs in order of ID, for rules that look at runs.

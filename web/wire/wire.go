@@ -182,15 +182,31 @@ type Span struct {
 	Why    core.Why    `json:"why,omitzero"`
 }
 
-// LatencySeries is GET /api/v1/assignments/{id}/latency: buckets of equal
-// width; a bucket without runs is null in every column.
+// LatencySeries is GET /api/v1/assignments/{id}/latency: steps of equal width; a
+// step without runs is null in the columns of latency. It is made of runs that
+// are added up, so that it reaches back further than the runs that are kept;
+// percentiles are within one percent.
 type LatencySeries struct {
-	From  int64      `json:"from" doc:"ms"`
-	Step  int64      `json:"step" doc:"ms"`
-	P50   []*float64 `json:"p50" doc:"ms"`
-	P95   []*float64 `json:"p95" doc:"ms"`
-	Fails []int      `json:"fails"`
-	Runs  []int      `json:"runs"`
+	From  int64        `json:"from" doc:"ms"`
+	Step  int64        `json:"step" doc:"ms"`
+	Tier  string       `json:"tier" doc:"what it is made of: minutes, hours or days"`
+	P50   []*float64   `json:"p50" doc:"ms"`
+	P95   []*float64   `json:"p95" doc:"ms"`
+	P99   []*float64   `json:"p99" doc:"ms"`
+	Up    []*float64   `json:"up" doc:"share healthy or degraded, of the time it was known; null when it was not"`
+	Fails []int        `json:"fails"`
+	Runs  []int        `json:"runs" doc:"that asked the target"`
+	Whole LatencyPoint `json:"whole" doc:"of all steps together"`
+}
+
+// LatencyPoint is one step of a LatencySeries, or all of them.
+type LatencyPoint struct {
+	P50   *float64 `json:"p50" doc:"ms"`
+	P95   *float64 `json:"p95" doc:"ms"`
+	P99   *float64 `json:"p99" doc:"ms"`
+	Up    *float64 `json:"up"`
+	Fails int      `json:"fails"`
+	Runs  int      `json:"runs"`
 }
 
 // Page is a list with a cursor: ask for the next with before=Next.

@@ -41,6 +41,14 @@ func Limit(n int) int {
 	return min(n, 1000)
 }
 
+// Points is how many points a chart that asks for n gets.
+func Points(n int) int {
+	if n <= 0 {
+		return 120
+	}
+	return min(n, 1000)
+}
+
 // Scope is the key by which the history of a subject is found: the system that
 // it is or belongs to, or "@" and the group.
 func Scope(of core.Subject) (scope, part string) {

@@ -73,3 +73,11 @@ func (l *Words) Name(key uint64) (string, bool) {
 	}
 	return l.names[key-1], true
 }
+
+// number of a name that has one.
+func (l *Words) number(name string) (uint64, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	key, ok := l.keys[name]
+	return key, ok
+}

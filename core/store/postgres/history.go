@@ -324,47 +324,65 @@ const pruneChunk = 5000
 // old ones end and the newer ones begin: nobody finds them from then on, and
 // their place on disk is free when all of their partition are deleted. Firings
 // that have ended go with the decisions.
-func (s *Store) Prune(ctx context.Context, runs, transitions, decisions time.Time) (int64, error) {
+func (s *Store) Prune(ctx context.Context, keep store.Keep) (int64, error) {
 	var gone int64
 	for _, prune := range []struct {
-		what   string
-		before time.Time
-		do     func(context.Context, int64, *int64) error
+		what string
+		on   bool
+		do   func() error
 	}{
-		{"runs", runs, s.pruneRuns},
-		{"transitions", transitions, s.pruneTransitions},
-		{"decisions", decisions, s.pruneDecisions},
-		{"firings", decisions, s.pruneFirings},
+		{"runs", keep.Runs != store.Bound{}, func() error { return s.pruneRuns(ctx, keep, &gone) }},
+		{"buckets", true, func() error { return s.pruneBuckets(ctx, keep) }},
+		{"transitions", !keep.Transitions.IsZero(), func() error { return s.pruneTransitions(ctx, pack.Nanos(keep.Transitions), &gone) }},
+		{"decisions", !keep.Decisions.IsZero(), func() error { return s.pruneDecisions(ctx, pack.Nanos(keep.Decisions), &gone) }},
+		{"firings", !keep.Decisions.IsZero(), func() error { return s.pruneFirings(ctx, pack.Nanos(keep.Decisions), &gone) }},
 	} {
-		if prune.before.IsZero() {
+		if !prune.on {
 			continue
 		}
-		if err := prune.do(ctx, pack.Nanos(prune.before), &gone); err != nil {
+		if err := prune.do(); err != nil {
 			return gone, fmt.Errorf("prune %s: %w", prune.what, err)
 		}
 	}
 	return gone, nil
 }
 
-// pruneRuns finds where the old runs end and the newer ones begin, a chunk at a
-// time: the place that has most old ones before it and most newer ones after
-// it. So a few runs with a wrong clock do not stop retention.
-func (s *Store) pruneRuns(ctx context.Context, before int64, gone *int64) error {
-	var was, last int64
-	if err := s.readRow(ctx, "floor", nil, &was); err != nil {
+// pruneRuns deletes what is old, or too much, of what is added up.
+func (s *Store) pruneRuns(ctx context.Context, keep store.Keep, gone *int64) error {
+	var newest, was int64 // what is recorded from now on stays
+	if err := errors.Join(s.readRow(ctx, "newest_run", nil, &newest), s.readRow(ctx, "floor", nil, &was)); err != nil {
 		return err
 	}
-	for last = was; ; {
-		next, err := s.lastOld(ctx, before, last+1)
+	for more := true; more; {
+		var err error
+		if more, err = s.RollUp(ctx, keep.Now); err != nil {
+			return err
+		}
+	}
+	if err := s.readRow(ctx, "added_up_to", []any{newest}, &newest); err != nil {
+		return err
+	}
+	last := was
+	if !keep.Runs.Before.IsZero() {
+		for {
+			next, err := s.lastOld(ctx, pack.Nanos(keep.Runs.Before), last+1)
+			if err != nil {
+				return err
+			}
+			if next == 0 {
+				break
+			}
+			last = next
+		}
+	}
+	if keep.Runs.Bytes > 0 {
+		fits, err := s.lastThatFits(ctx, keep.Runs.Bytes)
 		if err != nil {
 			return err
 		}
-		if next == 0 {
-			break
-		}
-		last = next
+		last = max(last, fits)
 	}
-	if last > was {
+	if last = min(last, newest); last > was {
 		if err := s.write(ctx, "move the floor", func(t *tx) error {
 			_, err := t.exec("raise_floor", last)
 			if err == nil {
@@ -379,7 +397,28 @@ func (s *Store) pruneRuns(ctx context.Context, before int64, gone *int64) error 
 		}
 		*gone += last - was // ids have no gaps
 	}
-	return s.dropPartitions(ctx, last)
+	return s.dropPartitions(ctx, max(last, was))
+}
+
+// lastThatFits is the run up to which partitions must go so that the others
+// take no more than bytes. The newest one that is in use stays.
+func (s *Store) lastThatFits(ctx context.Context, bytes int64) (last int64, err error) {
+	var parts []partition
+	var newest, sum int64
+	err = errors.Join(s.readRow(ctx, "newest_run", nil, &newest), s.read(ctx, "run_partitions", nil, func(row scan) error {
+		var p partition
+		err := row(&p.first, &p.past, &p.began)
+		parts = append(parts, p)
+		return err
+	}))
+	for _, p := range slices.Backward(parts) {
+		var size int64
+		err = errors.Join(err, s.readRow(ctx, "size_of_table", []any{p.table()}, &size))
+		if sum += size; sum > bytes && p.past <= newest {
+			last = max(last, p.past-1)
+		}
+	}
+	return last, err
 }
 
 // lastOld is the newest run of a chunk that goes, 0 when none does.

@@ -81,6 +81,15 @@ func (s *Store) load(ctx context.Context) error {
 }
 
 func (s *Store) loadNames(ctx context.Context, on querier) error {
+	names, err := readNames(ctx, s, on)
+	if err == nil {
+		s.words.Reset(names)
+	}
+	return err
+}
+
+// readNames reads the names of samples, in order of their numbers.
+func readNames(ctx context.Context, s *Store, on querier) ([]string, error) {
 	var names []string
 	err := query(ctx, s, on, "sample_names", nil, func(row scan) error {
 		var key int
@@ -94,10 +103,7 @@ func (s *Store) loadNames(ctx context.Context, on querier) error {
 		names[key-1] = string(name)
 		return nil
 	})
-	if err == nil {
-		s.words.Reset(names)
-	}
-	return err
+	return names, err
 }
 
 func (s *Store) loadPartitions(ctx context.Context, on querier) error {

@@ -325,7 +325,7 @@ func TestPartitions(t *testing.T) {
 	if before < 2 || !ahead {
 		t.Errorf("there are %d partitions, ahead: %t; want one for what comes", before, ahead)
 	}
-	gone, err := s.Prune(t.Context(), runs[0].Ended, time.Time{}, time.Time{})
+	gone, err := s.Prune(t.Context(), store.Keep{Now: time.Now(), Runs: store.Bound{Before: runs[0].Ended}})
 	if err != nil || gone != 250_000 {
 		t.Errorf("prune: %d rows went (%v), want 250,000", gone, err)
 	}

@@ -106,6 +106,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	texts   map[string]string // queries by name
 	words   pack.Words        // names of samples
+	roller  roller
 
 	space string // names the schema among those of the server
 
@@ -131,6 +132,7 @@ var (
 	_ store.Log        = (*Store)(nil)
 	_ store.Catalog    = (*Store)(nil)
 	_ store.History    = (*Store)(nil)
+	_ store.Series     = (*Store)(nil)
 	_ store.Journal    = (*Store)(nil)
 	_ store.Trace      = (*Store)(nil)
 	_ store.Queue      = (*Store)(nil)

@@ -81,6 +81,7 @@ type Store struct {
 	texts   map[string]string // queries by name
 	reads   sync.Map          // prepared on readers: name -> *sql.Stmt
 	words   pack.Words        // names of samples
+	roller  roller
 
 	closed  chan struct{}
 	closing sync.Once
@@ -101,6 +102,7 @@ var (
 	_ store.Log      = (*Store)(nil)
 	_ store.Catalog  = (*Store)(nil)
 	_ store.History  = (*Store)(nil)
+	_ store.Series   = (*Store)(nil)
 	_ store.Journal  = (*Store)(nil)
 	_ store.Trace    = (*Store)(nil)
 	_ store.Queue    = (*Store)(nil)

@@ -137,6 +137,8 @@ func writeUntilKilled(t *testing.T, open Open, dir string) {
 			Cursor: int64(last.turn), State: map[string][]byte{"turn": fmt.Append(nil, last.turn)},
 			Firings: []core.Firing{firing(fmt.Sprintf("f%d", last.turn), "a", "b")},
 		}))
+		_, err := b.RollUp(t.Context(), minute(last.batch))
+		must(t, "roll up", err)
 		fmt.Fprintf(os.Stdout, "acknowledged %d %d %d\n", last.batch, last.run, last.turn)
 	}
 	t.Fatal("nobody killed the writer")
@@ -147,6 +149,7 @@ func writeUntilKilled(t *testing.T, open Open, dir string) {
 func checkAcknowledged(t *testing.T, b Backend, acked acknowledged) acknowledged {
 	t.Helper()
 	var found acknowledged
+	ran := map[string]int64{}
 	count, sizes := map[int]int{}, map[int]int{}
 	for {
 		runs, _, err := b.RunsAfter(t.Context(), found.run, 1000)
@@ -160,6 +163,7 @@ func checkAcknowledged(t *testing.T, b Backend, acked acknowledged) acknowledged
 				t.Fatalf("run %d says %q: %v", r.ID, r.Summary, err)
 			}
 			count[batch]++
+			ran[r.Assignment]++
 			sizes[batch] = size
 			found.batch, found.run = max(found.batch, batch), r.ID
 		}
@@ -167,6 +171,18 @@ func checkAcknowledged(t *testing.T, b Backend, acked acknowledged) acknowledged
 	for batch := 1; batch <= found.batch; batch++ {
 		if count[batch] != sizes[batch] || count[batch] == 0 {
 			t.Errorf("of batch %d there are %d runs of %d, want all", batch, count[batch], sizes[batch])
+		}
+	}
+	for assignment, n := range ran { // each run is added up once, or not yet
+		for _, points := range []int{1000, found.batch/60 + 1, 1} {
+			c := chart(t, b, assignment, minute(0), minute(found.batch+1), points)
+			got := int64(0)
+			for _, outcome := range c.Whole().Runs {
+				got += outcome
+			}
+			if got != n {
+				t.Errorf("the chart of %s, of %s, has %d runs, want %d", assignment, c.Tier, got, n)
+			}
 		}
 	}
 	cursor, state, err := b.Load(t.Context())

@@ -228,7 +228,7 @@ func (s suite) testPrune(t *testing.T) {
 	}
 	standings, err := b.Standings(t.Context())
 	must(t, "standings", err)
-	gone, err := b.Prune(t.Context(), minute(60), minute(80), minute(2))
+	gone, err := b.Prune(t.Context(), store.Keep{Now: minute(200), Runs: store.Bound{Before: minute(60)}, Transitions: minute(80), Decisions: minute(2)})
 	must(t, "prune", err)
 	runs, top, err := b.RunsAfter(t.Context(), 0, 1000)
 	must(t, "runs", err)
@@ -263,7 +263,7 @@ func (s suite) testPrune(t *testing.T) {
 
 	// Even when everything goes, the newest transitions, the numbers and "in
 	// this health since" stay.
-	_, err = b.Prune(t.Context(), minute(1000), minute(1000), minute(1000))
+	_, err = b.Prune(t.Context(), store.Keep{Now: minute(1000), Runs: store.Bound{Before: minute(1000)}, Transitions: minute(1000), Decisions: minute(1000)})
 	must(t, "prune all", err)
 	must(t, "close", b.Close())
 	b = s.reopen(t, dir)
@@ -278,7 +278,7 @@ func (s suite) testPrune(t *testing.T) {
 	if id := record(t, b, "web:http", minute(1001), core.Pass); id != 121 {
 		t.Errorf("the next run has id %d, want 121: ids are never used twice", id)
 	}
-	if gone, err = b.Prune(t.Context(), time.Time{}, time.Time{}, time.Time{}); err != nil || gone != 0 {
+	if gone, err = b.Prune(t.Context(), store.Keep{Now: minute(1002)}); err != nil || gone != 0 {
 		t.Errorf("prune of nothing took %d rows (%v), want 0", gone, err)
 	}
 	if head, err := b.Head(t.Context()); err != nil || head < before[len(before)-1].Seq {
@@ -300,7 +300,7 @@ func (s suite) testPruneOrder(t *testing.T) {
 		}
 		record(t, b, "web:http", at, core.Pass)
 	}
-	_, err := b.Prune(t.Context(), minute(10), time.Time{}, time.Time{})
+	_, err := b.Prune(t.Context(), store.Keep{Now: minute(20), Runs: store.Bound{Before: minute(10)}})
 	must(t, "prune", err)
 	runs, err := b.Runs(t.Context(), store.RunQuery{Assignment: "web:http"})
 	must(t, "runs", err)

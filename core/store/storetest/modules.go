@@ -456,7 +456,7 @@ func (s suite) testPruneRecordings(t *testing.T) {
 	watch(t, b, "web")
 	old, young := recordedRun("web:http", minute(1), core.Fail, 1), recordedRun("web:http", minute(100), core.Fail, 2)
 	must(t, "record", b.Record(t.Context(), []*core.Run{old, young}))
-	_, err := b.Prune(t.Context(), minute(50), time.Time{}, time.Time{})
+	_, err := b.Prune(t.Context(), store.Keep{Now: minute(50), Runs: store.Bound{Before: minute(50)}})
 	must(t, "prune", err)
 	_, err = b.Recording(t.Context(), old.ID, "lag")
 	wantError(t, "recording of a deleted run", err, store.ErrNotFound)

@@ -29,6 +29,7 @@ type Backend interface { //nolint:interfacebloat // the sum of the roles
 	store.Catalog
 	store.History
 	store.RunLog
+	store.Series
 	store.Journal
 	store.Trace
 	store.Queue
@@ -55,7 +56,7 @@ func Run(t *testing.T, open Open) {
 	}
 	s := suite{open: open, root: t.Name()}
 	for _, group := range []map[string]func(*testing.T){
-		s.ledger(), s.catalog(), s.history(), s.journal(), s.queue(), s.access(), s.modules(), s.crash(),
+		s.ledger(), s.catalog(), s.history(), s.series(), s.journal(), s.queue(), s.access(), s.modules(), s.crash(),
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

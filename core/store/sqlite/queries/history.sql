@@ -80,6 +80,15 @@ SELECT id, ended < ? FROM runs WHERE id >= ? ORDER BY id LIMIT ?;
 -- name: prune_runs
 DELETE FROM runs WHERE id BETWEEN ? AND ? AND ended < ?;
 
+-- The first and the last run, and what one takes on average, of some of the
+-- oldest and of the newest.
+-- name: size_of_runs
+SELECT coalesce((SELECT min(id) FROM runs), 0), coalesce((SELECT max(id) FROM runs), 0), coalesce((
+  SELECT avg(18 + length(body) + coalesce(length(detail), 0)) FROM (
+    SELECT * FROM (SELECT body, detail FROM runs ORDER BY id LIMIT ?1) UNION ALL SELECT * FROM (SELECT body, detail FROM runs ORDER BY id DESC LIMIT ?1)
+  )
+), 0);
+
 -- name: prune_marks
 DELETE FROM marks WHERE log = 'runs' AND id <= ?;
 

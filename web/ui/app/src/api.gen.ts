@@ -708,21 +708,45 @@ export interface Instance {
 /** Kind is a derived kind of Transition that rules can name as a trigger. */
 export type Kind = "changed" | "degraded" | "unhealthy" | "recovered" | "escalated" | "deescalated" | "completed" | "failed" | "error" | "metric";
 
+/** LatencyPoint is one step of a LatencySeries, or all of them. */
+export interface LatencyPoint {
+	/** ms */
+	p50: number | null;
+	/** ms */
+	p95: number | null;
+	/** ms */
+	p99: number | null;
+	up: number | null;
+	fails: number;
+	runs: number;
+}
+
 /**
- * LatencySeries is GET /api/v1/assignments/{id}/latency: buckets of equal
- * width; a bucket without runs is null in every column.
+ * LatencySeries is GET /api/v1/assignments/{id}/latency: steps of equal width; a
+ * step without runs is null in the columns of latency. It is made of runs that
+ * are added up, so that it reaches back further than the runs that are kept;
+ * percentiles are within one percent.
  */
 export interface LatencySeries {
 	/** ms */
 	from: number;
 	/** ms */
 	step: number;
+	/** what it is made of: minutes, hours or days */
+	tier: string;
 	/** ms */
 	p50: (number | null)[];
 	/** ms */
 	p95: (number | null)[];
+	/** ms */
+	p99: (number | null)[];
+	/** share healthy or degraded, of the time it was known; null when it was not */
+	up: (number | null)[];
 	fails: number[];
+	/** that asked the target */
 	runs: number[];
+	/** of all steps together */
+	whole: LatencyPoint;
 }
 
 /** LimitList is GET /api/v1/limits: every limit that a caller can meet. */

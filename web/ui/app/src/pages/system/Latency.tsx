@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Check, LatencySeries, Stored, SystemCheck } from "../../api.gen";
 import { api, seg } from "../../lib/api";
-import { count, instant, ms, plural } from "../../lib/format";
+import { count, instant, ms, percent, plural } from "../../lib/format";
 import { useResource } from "../../lib/resource";
 import { theme } from "../../lib/theme";
 import { now, zone } from "../../lib/time";
@@ -100,11 +100,13 @@ function ChartBox({ data, limit }: { data: LatencySeries; limit?: number }) {
           {i >= 0 ? instant(new Date(data.from + i * data.step), new Date(now())) : zone}
         </span>
         <span>
-          <i class="k p50" /> median {i >= 0 ? ms(data.p50[i]) : ""}
+          <i class="k p50" /> median {ms(i >= 0 ? data.p50[i] : data.whole.p50)}
         </span>
         <span>
-          <i class="k p95" /> p95 {i >= 0 ? ms(data.p95[i]) : ""}
+          <i class="k p95" /> p95 {ms(i >= 0 ? data.p95[i] : data.whole.p95)}
         </span>
+        <span title="95 of 100 runs were faster than p95, 99 of 100 faster than p99.">p99 {ms(i >= 0 ? data.p99[i] : data.whole.p99)}</span>
+        <span title="Share of the time that this check was healthy or degraded">up {up(i >= 0 ? data.up[i] : data.whole.up)}</span>
         {limit !== undefined && (
           <span>
             <i class="k lim" /> limit {ms(limit)}
@@ -119,9 +121,12 @@ function ChartBox({ data, limit }: { data: LatencySeries; limit?: number }) {
   );
 }
 
+/** A share of time that may not be known. */
+const up = (share: number | null | undefined) => (share === null || share === undefined ? "–" : percent(share));
+
 function DataTable({ data }: { data: LatencySeries }) {
   const rows = data.p50
-    .map((p50, i) => ({ i, p50, p95: data.p95[i], fails: data.fails[i] ?? 0, runs: data.runs[i] ?? 0 }))
+    .map((p50, i) => ({ i, p50, p95: data.p95[i], p99: data.p99[i], up: data.up[i], fails: data.fails[i] ?? 0, runs: data.runs[i] ?? 0 }))
     .filter((r) => r.runs > 0);
   const today = new Date(now());
   return (
@@ -142,6 +147,12 @@ function DataTable({ data }: { data: LatencySeries }) {
             <th scope="col" class="r">
               p95
             </th>
+            <th scope="col" class="r">
+              p99
+            </th>
+            <th scope="col" class="r">
+              Up
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -152,6 +163,8 @@ function DataTable({ data }: { data: LatencySeries }) {
               <td class={r.fails ? "r num t-unhealthy" : "r num dim"}>{count(r.fails)}</td>
               <td class="r num">{ms(r.p50)}</td>
               <td class="r num">{ms(r.p95)}</td>
+              <td class="r num">{ms(r.p99)}</td>
+              <td class="r num">{up(r.up)}</td>
             </tr>
           ))}
         </tbody>

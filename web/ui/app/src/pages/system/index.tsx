@@ -51,6 +51,8 @@ export const ranges = [
   ["24h", "24 h"],
   ["7d", "7 d"],
   ["30d", "30 d"],
+  ["90d", "90 d"],
+  ["365d", "1 y"],
 ] as const;
 export type Range = (typeof ranges)[number][0];
 
