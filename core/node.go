@@ -34,6 +34,7 @@ type NodeReport struct {
 	Tasks    int     `json:"tasks" doc:"assignments that it runs"`
 	LateP99  float64 `json:"late_p99_ms" doc:"99th percentile of start after due, of the last one to two minutes"`
 	Unstored int     `json:"unstored" doc:"runs that are done and wait for storage"`
-	Dropped  int64   `json:"dropped" doc:"runs dropped since its start"`
+	Dropped  int64   `json:"dropped" doc:"runs dropped since its start because storage was away too long"`
+	Foreign  int64   `json:"foreign" doc:"runs not stored since its start because their check was deleted, or another node ran it, by then"`
 	Clock    float64 `json:"clock_ms" doc:"how far its clock is behind that of the database"`
 }

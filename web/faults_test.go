@@ -42,6 +42,12 @@ func TestStorageFault(t *testing.T) {
 	says(http.MethodGet, "/readyz", "", http.StatusServiceUnavailable, "the storage takes no results")
 	says(http.MethodGet, "/metrics", "admin", http.StatusOK, "tocsin_storage_failing 1")
 	says(http.MethodPost, "/api/v1/assignments/a:up/run", "editor", http.StatusServiceUnavailable, "was not stored within 60ms")
+	for _, want := range []string{
+		"tocsin_runs_unstored 3", "tocsin_runs_buffer 10", "tocsin_runs_dropped_total 2", "tocsin_runs_foreign_total 1",
+		"tocsin_node_shards 85", "tocsin_node_leads_rules 1", "tocsin_node_lease_age_seconds 1.5", "tocsin_node_takeovers_total 4",
+	} {
+		says(http.MethodGet, "/metrics", "admin", http.StatusOK, "\n"+want+"\n")
+	}
 	in.engine.fault.Store(nil)
 	says(http.MethodGet, "/readyz", "", http.StatusOK, "ready")
 	says(http.MethodGet, "/metrics", "admin", http.StatusOK, "tocsin_storage_failing 0")

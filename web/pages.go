@@ -156,13 +156,22 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 	}
 	metric("runs_total", "counter", "Runs recorded since start.", float64(stats.Runs))
 	metric("runs_skipped_total", "counter", "Ticks passed over because the run before was not over.", float64(stats.Skipped))
-	metric("runs_dropped_total", "counter", "Passing results dropped because storage was away too long.", float64(stats.Dropped))
+	metric("runs_dropped_total", "counter", "Results dropped because storage was away too long, the oldest passing ones first.", float64(stats.Dropped))
+	metric("runs_foreign_total", "counter", "Results not stored because their check was deleted, or another node ran it, by then.", float64(stats.Foreign))
 	metric("runs_inflight", "gauge", "Runs under way.", float64(stats.Inflight))
 	metric("runs_waiting", "gauge", "Runs that are due and wait for a worker.", float64(stats.Waiting))
 	metric("runs_unstored", "gauge", "Runs that are done and wait for storage.", float64(stats.Unstored))
+	metric("runs_buffer", "gauge", "How many runs may wait for storage before some are dropped.", float64(stats.Buffer))
 	metric("lateness_p99_seconds", "gauge", "How late the latest runs started, 99th percentile.", stats.LateP99/1000)
 	metric("storage_failing", "gauge", "1 while results cannot be stored.", map[bool]float64{true: 1}[stats.Error != ""])
 	metric("live_sockets", "gauge", "Browsers connected.", float64(s.Hub.Sockets()))
+	if s.Node != nil {
+		n := s.Node()
+		metric("node_shards", "gauge", "Shards of the systems that this node holds.", float64(n.Shards))
+		metric("node_leads_rules", "gauge", "1 while this node runs the rules.", map[bool]float64{true: 1}[n.Rules])
+		metric("node_lease_age_seconds", "gauge", "Time since this node has renewed its leases.", n.LeaseAge.Seconds())
+		metric("node_takeovers_total", "counter", "Shards, and the rules, that this node has taken over from others that were not heard of.", float64(n.TakenOver))
+	}
 	// While storage is away the rest is what people need most.
 	if head, err := s.Log.Head(r.Context()); err != nil {
 		s.Logger.WarnContext(r.Context(), "read the head of the log", slog.Any("err", err))

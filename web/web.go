@@ -61,11 +61,21 @@ type Deps struct {
 	Examples map[string]func() ([]byte, error)
 	// Nodes lists the processes that share the database; nil: this one is alone.
 	Nodes func(ctx context.Context) ([]core.Node, error)
+	// Node is how this process shares the work with others; nil: it is alone.
+	Node func() NodeStats
 	// Demo is the demo shop; nil: it does not run.
 	Demo Demo
 	// UI makes the handler of the pages; boot is what a page is told of the
 	// caller. Default a plain page that names the API.
 	UI func(boot func(*http.Request) any) http.Handler
+}
+
+// NodeStats is how a process does among those that share a database.
+type NodeStats struct {
+	Shards    int           // that it holds
+	Rules     bool          // it runs them
+	LeaseAge  time.Duration // since its leases were renewed
+	TakenOver int64         // shares of others that were not heard of
 }
 
 // Firings cancels firings. store.Journal is one.

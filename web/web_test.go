@@ -63,6 +63,9 @@ func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) an
 		Catalog: db, Ledger: db, Log: db, History: db, Series: db, Trace: db, Sessions: db, Stored: db, Releases: db, Values: db, Recordings: db, Firings: db, Deliveries: db,
 		Saver: plan.NewService(plan.New(pings{}, plan.Options{}), db, ruleProblems),
 		Rules: fakeRules{}, Judge: fakeJudge{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
+		Node: func() web.NodeStats {
+			return web.NodeStats{Shards: 85, Rules: true, LeaseAge: 1500 * time.Millisecond, TakenOver: 4}
+		},
 		Collectors: func() []core.CollectorInfo { return []core.CollectorInfo{pingInfo()} },
 		Examples:   map[string]func() ([]byte, error){"queue": func() ([]byte, error) { return []byte("queue 1.0"), nil }},
 	}, o)
@@ -142,7 +145,7 @@ func (*fakeEngine) Next(string) time.Time { return time.Now().Add(time.Minute) }
 
 func (e *fakeEngine) Stats() wire.EngineStats {
 	if fault := e.fault.Load(); fault != nil {
-		return wire.EngineStats{Runs: 7, Error: *fault}
+		return wire.EngineStats{Runs: 7, Unstored: 3, Buffer: 10, Dropped: 2, Foreign: 1, Error: *fault}
 	}
 	return wire.EngineStats{Runs: 7}
 }

@@ -187,7 +187,7 @@ func (d engineDesk) Stats() wire.EngineStats {
 	s := d.engine.Stats()
 	return wire.EngineStats{
 		Runs: s.Runs, Skipped: s.Skipped, Inflight: s.Inflight, Waiting: s.Waiting, Unstored: s.Unstored,
-		Dropped: s.Dropped, LateP99: s.LateP99, Error: s.Error,
+		Buffer: s.Buffer, Dropped: s.Dropped, Foreign: s.Foreign, LateP99: s.LateP99, Error: s.Error,
 	}
 }
 

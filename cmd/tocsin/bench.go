@@ -33,12 +33,13 @@ type figure struct {
 
 // bencher is what a bench needs.
 type bencher struct {
-	ctx     context.Context //nolint:containedctx // it lives as long as the call that made it
-	name    string
-	dir     string
-	seconds int
-	sizes   []int
-	made    measured
+	ctx      context.Context //nolint:containedctx // it lives as long as the call that made it
+	name     string
+	dir      string
+	database string // to measure on; none: one is started
+	seconds  int
+	sizes    []int
+	made     measured
 }
 
 // measured is what benches found.
@@ -56,6 +57,9 @@ func (b *bencher) report(f figure) {
 func (b *bencher) leaveOut(what, why string) {
 	b.made.LeftOut = append(b.made.LeftOut, b.name+": "+what+": "+why)
 }
+
+// takesMinutes is of a bench that is run only when it is named.
+func takesMinutes(name string) bool { return name == "failover" }
 
 // benches lists every bench by name, with what it does.
 func benches() map[string]struct {
@@ -75,29 +79,33 @@ func benches() map[string]struct {
 		"rules/eval":         {"what one change costs a rule that looks at it", []int{1, 10, 100}, benchRules},
 		"hostile":            {"what healthy checks notice of size modules that attack the sandbox at once, and how long each lives", []int{1, 10, 100}, benchHostile},
 		"wasm":               {"what a run of a module costs, with size bytes of padding in its configuration; against runs without isolation, and processes", []int{100, 1_000, 10_000}, benchWasm},
+		"failover":           {"three nodes on a Postgres, of which one is killed, or stopped past its lease, in each of size rounds: how long until others do its work, and what was lost or done twice", []int{20}, benchFailover},
 		"rules/index":        {"what one change costs when few of many rules look at it", []int{10, 100, 1_000, 10_000}, benchIndex},
 	}
 }
 
 func newBench(s streams) *cobra.Command {
-	var output, cpuProfile string
+	var output, cpuProfile, database string
 	var seconds int
 	var sizes []int
 	names := slices.Sorted(maps.Keys(benches()))
+	usual := slices.DeleteFunc(slices.Clone(names), takesMinutes)
+	long := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !takesMinutes(name) })
 	cmd := &cobra.Command{
 		Use:   "bench [NAME...]",
 		Short: "Measure this build on this machine",
 		Long: `Starts its own targets on loopback, measures for a bounded time at several sizes,
 and prints a table with how cost grows (the exponent of size: 1 is in proportion,
 0 is not at all). Figures of shared machines drift: trust the ratios, which are
-measured in one run. Names: ` + strings.Join(names, ", ") + ".",
+measured in one run. Names: ` + strings.Join(names, ", ") + `.
+Without a name all are run but those that take minutes: ` + strings.Join(long, ", ") + ".",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkBench(output, seconds, sizes); err != nil {
 				return err
 			}
 			if len(args) == 0 {
-				args = names
+				args = usual
 			}
 			stop, err := profile(cpuProfile)
 			if err != nil {
@@ -114,7 +122,7 @@ measured in one run. Names: ` + strings.Join(names, ", ") + ".",
 					b.sizes = sizes
 				}
 				fmt.Fprintf(s.err, "%s: %s\n", name, b.about)
-				got, err := measure(cmd.Context(), name, b.run, seconds, b.sizes)
+				got, err := measure(bencher{ctx: cmd.Context(), name: name, database: database, seconds: seconds, sizes: b.sizes}, b.run)
 				if err != nil {
 					return fmt.Errorf("bench %s: %w", name, err)
 				}
@@ -125,6 +133,7 @@ measured in one run. Names: ` + strings.Join(names, ", ") + ".",
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	cmd.Flags().StringVar(&database, "database", "", "empty Postgres for the benches that need one; without it they start one of installed binaries")
 	cmd.Flags().IntVar(&seconds, "seconds", 5, "how long each size is measured")
 	cmd.Flags().StringVar(&cpuProfile, "cpu-profile", "", "write a CPU profile of this process to a file, for go tool pprof")
 	cmd.Flags().IntSliceVar(&sizes, "sizes", nil, "sizes to measure instead of the usual ones")
@@ -166,14 +175,14 @@ func profile(path string) (func(), error) {
 }
 
 // measure runs one bench in a directory of its own.
-func measure(ctx context.Context, name string, run func(*bencher) error, seconds int, sizes []int) (measured, error) {
+func measure(b bencher, run func(*bencher) error) (measured, error) {
 	dir, err := os.MkdirTemp("", "tocsin-bench-")
 	if err != nil {
 		return measured{}, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a directory for temporary files
-	b := &bencher{ctx: ctx, name: name, dir: dir, seconds: seconds, sizes: sizes}
-	err = run(b)
+	b.dir = dir
+	err = run(&b)
 	return b.made, err
 }
 
@@ -187,7 +196,11 @@ func (m measured) print(out io.Writer, output string) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "BENCH\tSIZE\tWHAT\tVALUE\tUNIT\tBASELINE\tRATIO\tGOAL")
 	for _, f := range figures {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Bench, f.Size, f.What, number(f.Value), f.Unit, number(f.Baseline), number(f.Ratio), f.Goal)
+		found := "0" // which is news, and a dash is not
+		if f.Value != 0 {
+			found = number(f.Value)
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Bench, f.Size, f.What, found, f.Unit, number(f.Baseline), number(f.Ratio), f.Goal)
 	}
 	fmt.Fprintln(table, "\t\t\t\t\t\t\t")
 	for _, g := range growth(figures) {

@@ -67,8 +67,8 @@ func TestBenchFiles(t *testing.T) {
 
 // figure is one line of a bench.
 type figure struct {
-	Bench, What, Unit string
-	Value, Ratio      float64
+	Bench, What, Unit, Goal string
+	Value, Ratio            float64
 }
 
 // benched runs a bench at a small size.

@@ -60,7 +60,7 @@ func showNodes(out io.Writer, nodes []core.Node, output string) error {
 		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tALIVE\tSHARDS\tRULES\tTASKS\tLATE P99\tUNSTORED\tDROPPED\tCLOCK\tVERSION")
+	fmt.Fprintln(table, "NAME\tALIVE\tSHARDS\tRULES\tTASKS\tLATE P99\tUNSTORED\tDROPPED\tFOREIGN\tCLOCK\tVERSION")
 	for _, n := range nodes {
 		ms := func(v float64) string {
 			return time.Duration(v * float64(time.Millisecond)).Round(time.Microsecond).String()
@@ -69,8 +69,8 @@ func showNodes(out io.Writer, nodes []core.Node, output string) error {
 		if !n.Alive {
 			alive = "no, since " + n.Expires.Format(time.RFC3339)
 		}
-		fmt.Fprintln(table, printable(fmt.Sprintf("%s\t%s\t%d\t%t\t%d\t%s\t%d\t%d\t%s\t%s", n.Name, alive, len(n.Shards), n.Rules, n.Report.Tasks,
-			ms(n.Report.LateP99), n.Report.Unstored, n.Report.Dropped, ms(n.Report.Clock), n.Report.Version)))
+		fmt.Fprintln(table, printable(fmt.Sprintf("%s\t%s\t%d\t%t\t%d\t%s\t%d\t%d\t%d\t%s\t%s", n.Name, alive, len(n.Shards), n.Rules, n.Report.Tasks,
+			ms(n.Report.LateP99), n.Report.Unstored, n.Report.Dropped, n.Report.Foreign, ms(n.Report.Clock), n.Report.Version)))
 	}
 	return table.Flush()
 }
@@ -134,6 +134,12 @@ func (c *crew) join(ctx context.Context, group *errgroup.Group, a *app) {
 	group.Go(func() error { return c.report(ctx, a) })
 	group.Go(func() error { return c.watchShelf(ctx, a) })
 	group.Go(func() error { return c.serveAsks(ctx, engineDesk{a.engine, a.syncer, c}) })
+}
+
+// stats is how this process shares the work.
+func (c *crew) stats() web.NodeStats {
+	share, tenure := c.share.Load(), c.db.Tenure()
+	return web.NodeStats{Shards: count(*share), Rules: share.Rules, LeaseAge: time.Since(tenure.Renewed), TakenOver: tenure.TakeOver}
 }
 
 // follow keeps the share what the database says, until ctx ends or another
@@ -262,7 +268,7 @@ func (c *crew) leave(ctx context.Context) error {
 func (c *crew) report(ctx context.Context, a *app) error {
 	for ctx.Err() == nil {
 		s := a.engine.Stats()
-		r := core.NodeReport{Version: build(), Tasks: s.Tasks, LateP99: s.LateP99, Unstored: s.Unstored, Dropped: s.Dropped}
+		r := core.NodeReport{Version: build(), Tasks: s.Tasks, LateP99: s.LateP99, Unstored: s.Unstored, Dropped: s.Dropped, Foreign: s.Foreign}
 		if err := c.db.Report(ctx, r); err != nil && ctx.Err() == nil {
 			c.log.DebugContext(ctx, "report to other nodes", slog.Any("err", err)) // what matters fails loudly elsewhere
 		}

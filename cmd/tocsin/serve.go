@@ -42,6 +42,7 @@ const (
 	defaultListen = "127.0.0.1:8420"
 	defaultData   = "tocsin-data"
 	demoData      = "tocsin-demo"
+	defaultBuffer = 100_000
 	drain         = 10 * time.Second // for everything to end after a signal
 )
 
@@ -50,7 +51,7 @@ type serveFlags struct {
 	listen, data, database, logLevel, publicURL string
 	node                                        string
 	demo, fullSync                              bool
-	engine                                      engine.Options // set by bench, not by a flag
+	engine                                      engine.Options // all but the buffer set by bench, not by a flag
 	keep                                        keep
 }
 
@@ -76,6 +77,7 @@ Prints where it listens and a link that signs an administrator in once.`,
 	cmd.Flags().StringVar(&f.database, "database", "", "Postgres to keep everything in instead of the data directory, for example postgres://tocsin@db/tocsin")
 	cmd.Flags().StringVar(&f.node, "node", "", "name of this process among those that share the --database; the name of the machine unless given")
 	cmd.Flags().BoolVar(&f.demo, "demo", false, "watch a demo shop that is served beside it; keeps its data in "+demoData+" unless --data is given")
+	cmd.Flags().IntVar(&f.engine.Buffer, "buffer", defaultBuffer, "results that may wait in memory while storage is away, before the oldest passing ones are dropped")
 	cmd.Flags().BoolVar(&f.fullSync, "full-sync", false, "flush the disk with every transaction")
 	cmd.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.keep = usualKeep()
@@ -100,6 +102,9 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 	}
 	if f.database != "" && f.fullSync {
 		return 0, nil, usageError{errors.New("--full-sync is for the embedded database: Postgres flushes as its synchronous_commit says")}
+	}
+	if f.engine.Buffer < 1 {
+		return 0, nil, usageError{fmt.Errorf("--buffer %d: write more than 0", f.engine.Buffer)}
 	}
 	if f.node != "" && f.database == "" {
 		return 0, nil, usageError{errors.New("--node is for processes that share a --database: one without it is alone")}
@@ -330,7 +335,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 		d.Demo = demoDesk{a.shop}
 	}
 	if a.crew.db != nil {
-		d.Nodes = a.crew.db.Nodes
+		d.Nodes, d.Node = a.crew.db.Nodes, a.crew.stats
 	}
 	var err error
 	a.handler, err = web.New(d, o)

@@ -26,7 +26,8 @@ type counter struct {
 func (c *counter) Record(_ context.Context, runs []*core.Run) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range runs {
+	for i, r := range runs {
+		r.ID = int64(i + 1)
 		if r.Due.After(c.from) {
 			c.lates = append(c.lates, r.Started.Sub(r.Due))
 		}

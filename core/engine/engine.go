@@ -381,8 +381,8 @@ func (e *Engine) drain(most time.Duration, cancel context.CancelCauseFunc) {
 
 // RunNow runs an Assignment at once, whatever its schedule says and without
 // changing it, and returns when the run is recorded. When ctx ends first the
-// run goes on. Errors are [ErrUnknown], [ErrRunning], [ErrStopped] and
-// [ErrDropped].
+// run goes on. Errors are [ErrUnknown], [ErrRunning], [ErrStopped],
+// [ErrDropped] and [ErrForeign].
 func (e *Engine) RunNow(ctx context.Context, id string) error {
 	done := make(chan error, 1)
 	if err := e.start(id, done); err != nil {

@@ -26,6 +26,7 @@ type book struct {
 	expired []string
 	err     error
 	refuse  string // the assignment of which no run can be stored
+	foreign string // the assignment that is another process's
 	tries   int
 	largest int
 }
@@ -41,9 +42,18 @@ func (b *book) Record(_ context.Context, runs []*core.Run) error {
 		if run.Assignment == b.refuse {
 			return errors.New("cannot encode the run")
 		}
+		if run.ID != 0 {
+			return fmt.Errorf("the run has the id %d before it is stored", run.ID)
+		}
 	}
 	b.largest = max(b.largest, len(runs))
-	b.runs = append(b.runs, runs...)
+	for _, run := range runs {
+		if run.Assignment == b.foreign {
+			continue
+		}
+		b.runs = append(b.runs, run)
+		run.ID = int64(len(b.runs))
+	}
 	return nil
 }
 
@@ -171,7 +181,7 @@ func TestOneExit(t *testing.T) {
 					if got.Outcome != c.outcome || got.Why.Code != c.code || !strings.Contains(got.Why.Text, c.text) {
 						t.Errorf("run %d: got %s %q (%s), want %s %q", i, got.Outcome, got.Why, got.Why.Code, c.outcome, c.text)
 					}
-					if got.ID != 0 || got.Manual || !got.Started.Equal(got.Due) || got.Ended.Before(got.Started) {
+					if got.ID != int64(i+1) || got.Manual || !got.Started.Equal(got.Due) || got.Ended.Before(got.Started) {
 						t.Errorf("run %d: got id %d, manual %v, due %s, started %s, ended %s", i, got.ID, got.Manual, got.Due, got.Started, got.Ended)
 					}
 					if i > 0 && got.Due.Sub(runs[i-1].Due) != 10*time.Second {
@@ -558,6 +568,33 @@ func TestRefusedRun(t *testing.T) {
 		}
 		if s.Runs < 590 {
 			t.Errorf("%d other runs are stored, want all 600", s.Runs)
+		}
+	})
+}
+
+// TestForeignRun: runs whose assignment has become another process's while they
+// waited for storage are counted, and are neither stored nor a fault.
+func TestForeignRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := book{err: errors.New("database is away")}
+		e := engine.New(&b, quiet(), engine.Options{})
+		e.Sync([]engine.Task{task(t, "ours:ping", time.Second, pass), task(t, "moved:ping", time.Second, pass)}, nil)
+		stop := run(t, e)
+		time.Sleep(10 * time.Second)
+		b.mu.Lock()
+		b.err, b.foreign = nil, "moved:ping"
+		b.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if err := e.RunNow(t.Context(), "moved:ping"); !errors.Is(err, engine.ErrForeign) {
+			t.Errorf("run what another has now: got %v, want %v", err, engine.ErrForeign)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		s := e.Stats()
+		if s.Foreign < 12 || s.Foreign > 14 || s.Runs < 11 || s.Runs > 13 || s.Dropped != 0 || s.Error != "" {
+			t.Errorf("got %+v, want 12 stored, about 13 foreign and none dropped", s)
 		}
 	})
 }

@@ -39,6 +39,7 @@ type recorder struct {
 	taken   int // in the batch being recorded
 	stored  int64
 	dropped int64
+	foreign int64
 	lost    int // given up at the end
 	err     error
 }
@@ -168,13 +169,20 @@ func (r *recorder) record(ctx context.Context, batch []finished) error {
 	if err := r.rec.Record(ctx, runs); err != nil {
 		return err //nolint:wrapcheck // the caller logs it
 	}
-	r.mu.Lock()
-	r.stored += int64(len(batch))
-	r.taken -= len(batch)
-	r.mu.Unlock()
+	foreign := 0
 	for _, f := range batch {
-		tell(f.waiter, nil)
+		if f.run.ID == 0 {
+			foreign++
+			tell(f.waiter, ErrForeign)
+		} else {
+			tell(f.waiter, nil)
+		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stored += int64(len(batch) - foreign)
+	r.foreign += int64(foreign)
+	r.taken -= len(batch)
 	return nil
 }
 
@@ -266,7 +274,8 @@ func (r *recorder) failure() error {
 func (r *recorder) stats(s *Stats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.Runs, s.Dropped = r.stored, r.dropped
+	s.Runs, s.Dropped, s.Foreign = r.stored, r.dropped, r.foreign
+	s.Buffer = r.room
 	s.Unstored = r.passing.len() + r.others.len() + r.taken
 	if r.err != nil {
 		s.Error = r.err.Error()

@@ -21,6 +21,9 @@ var (
 	ErrStopped = errors.New("the engine is not running")
 	// ErrDropped is returned for a run that was made and could not be stored.
 	ErrDropped = errors.New("the run was dropped because storage refused it or was away too long")
+	// ErrForeign is returned for a run that was made and not stored because the
+	// Assignment is not this process's any more.
+	ErrForeign = errors.New("the run was not stored: its check was deleted meanwhile, or another node runs it by now")
 )
 
 // Task is one runnable Assignment. It is a value; the engine never changes it.
@@ -49,7 +52,9 @@ type Task struct {
 
 // Recorder makes runs durable; it is a part of store.Ledger.
 type Recorder interface {
-	// Record stores all runs or, with an error, none.
+	// Record stores all runs or, with an error, none, and gives each its ID. One
+	// that is not for this process to store, because its Assignment is gone or
+	// another process's by now, is left out and keeps ID 0.
 	Record(ctx context.Context, runs []*core.Run) error
 	// Expire makes silent assignments stale.
 	Expire(ctx context.Context, assignments []string, now time.Time) error
@@ -92,7 +97,9 @@ type Stats struct {
 	Slow     int     `json:"slow" doc:"assignments in the slow lane"`
 	Stuck    int     `json:"stuck" doc:"collectors that did not return at their deadline and still have not"`
 	Unstored int     `json:"unstored" doc:"done, and waiting for storage"`
+	Buffer   int     `json:"buffer" doc:"how many may wait for storage before some are dropped"`
 	Dropped  int64   `json:"dropped" doc:"results dropped because storage was away too long; the oldest passing ones first"`
 	LateP99  float64 `json:"late_p99_ms" doc:"99th percentile of start after due, of the last one to two minutes, slow lane not counted"`
+	Foreign  int64   `json:"foreign" doc:"results not stored because their assignment was deleted, or another node's, by then"`
 	Error    string  `json:"error,omitempty" doc:"why storage fails now"`
 }

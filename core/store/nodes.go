@@ -40,6 +40,8 @@ func Whole() Share {
 // Ledger drops runs of shards that are another's, and the Journal refuses with
 // ErrFenced a turn of rules that are: nobody writes what is not theirs. A
 // backend that only one process can use does not keep this role.
+//
+//nolint:interfacebloat // one role
 type Nodes interface {
 	// Share returns the newest Share, once its Version is not after. It fails
 	// with the error of ctx when that ends first, and for good when another
@@ -56,6 +58,14 @@ type Nodes interface {
 	// Now is the time by the clock of the database, as far as it is known, with
 	// an error of the time that it took to ask.
 	Now() time.Time
+	// Tenure says how the leases of this process are, without asking.
+	Tenure() Tenure
+}
+
+// Tenure is how a process is with its leases.
+type Tenure struct {
+	Renewed  time.Time // when they were renewed last, by the clock of this process
+	TakeOver int64     // shares that it has taken from others that were not heard of, since its start
 }
 
 // Ask is a run that somebody asked for at another process.

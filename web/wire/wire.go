@@ -354,7 +354,9 @@ type EngineStats struct {
 	Inflight int     `json:"inflight"`
 	Waiting  int     `json:"waiting" doc:"due, and waiting for a worker"`
 	Unstored int     `json:"unstored" doc:"done, and waiting for storage"`
-	Dropped  int64   `json:"dropped" doc:"passing results dropped because storage was away too long"`
+	Buffer   int     `json:"buffer" doc:"how many may wait for storage before some are dropped"`
+	Dropped  int64   `json:"dropped" doc:"results dropped because storage was away too long, the oldest passing ones first"`
+	Foreign  int64   `json:"foreign" doc:"results not stored because their check was deleted, or another node ran it, by then"`
 	LateP99  float64 `json:"late_p99_ms"`
 	Error    string  `json:"error,omitempty" doc:"why storage fails now"`
 }

@@ -27,6 +27,8 @@ type membership struct {
 	id     atomic.Int64 // of its row; another one when it had to join anew
 	term   atomic.Int64 // epoch of the rules when the journal was loaded, 0: not ours
 	clock  atomic.Int64 // nanoseconds that our clock is behind that of the server
+	beaten atomic.Int64 // nanoseconds since 1970 when leases were renewed last
+	taken  atomic.Int64 // shares taken from others that were not heard of
 	kick   chan struct{}
 	conn   *pgx.Conn
 	giving map[int]bool // what it lets go of at the next beat
@@ -309,6 +311,7 @@ func (s *Store) renew(ctx context.Context) (known bool, err error) {
 	if err != nil || !known {
 		return false, err
 	}
+	m.beaten.Store(asked.UnixNano())
 	took := time.Since(asked)
 	ahead := there.Sub(asked.Add(took / 2).Round(0))
 	// Only what is outside the error of the measurement is news, so that due
@@ -391,6 +394,10 @@ func (s *Store) takeShares(ctx context.Context, take []int, members []member, le
 	for _, m := range members {
 		alive[m.id] = m.alive
 	}
+	owned := map[int32]bool{} // by one that is not heard of
+	for _, l := range leases {
+		owned[int32(l.share)] = l.owner != 0 //nolint:gosec // up to 256
+	}
 	for _, l := range leases {
 		if wanted[l.share] && !alive[l.owner] {
 			alive[l.owner] = true // once
@@ -419,6 +426,11 @@ func (s *Store) takeShares(ctx context.Context, take []int, members []member, le
 	})
 	if err != nil {
 		return nil, fmt.Errorf("take shares: %w", err)
+	}
+	for _, share := range taken {
+		if owned[share] {
+			s.member.taken.Add(1)
+		}
 	}
 	return taken, nil
 }
@@ -578,6 +590,11 @@ func (s *Store) Nodes(ctx context.Context) ([]core.Node, error) {
 		return nil, fmt.Errorf("read nodes: %w", err)
 	}
 	return out, nil
+}
+
+// Tenure implements [store.Nodes].
+func (s *Store) Tenure() store.Tenure {
+	return store.Tenure{Renewed: time.Unix(0, s.member.beaten.Load()), TakeOver: s.member.taken.Load()}
 }
 
 // Now implements [store.Nodes].

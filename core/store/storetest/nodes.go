@@ -133,6 +133,9 @@ func (n nodes) testShare(t *testing.T) {
 	if off := time.Since(a.Now()).Abs(); off > time.Minute {
 		t.Errorf("the clock of the database is %v off on one machine", off)
 	}
+	if got := b.Tenure(); time.Since(got.Renewed).Abs() > time.Minute || got.TakeOver != 0 {
+		t.Errorf("the leases are %+v, want renewed and nothing taken over: all was free or given", got)
+	}
 	must(t, "leave", a.Leave(t.Context()))
 	if s, err := a.Share(t.Context(), -1); err != nil || held(s) != 0 || s.Rules {
 		t.Errorf("after leaving the share is of %d shards (%v), want none", held(s), err)
@@ -473,8 +476,16 @@ func (w *writer) kill(t *testing.T, acked map[string]int64) {
 func writeAsNode(t *testing.T, open OpenNode, dir, node string) {
 	t.Helper()
 	b := open(t, dir, node)
-	assignments, err := b.Assignments(t.Context())
-	must(t, "assignments", err)
+	var assignments []core.Assignment
+	for late := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		var err error
+		if assignments, err = b.Assignments(t.Context()); err == nil {
+			break
+		}
+		if fmt.Fprintln(os.Stderr, err); time.Now().After(late) { // others may have taken this one for dead
+			t.Fatal(err)
+		}
+	}
 	last := time.Now()
 	for deadline := time.Now().Add(4 * time.Minute); time.Now().Before(deadline); {
 		share, err := b.Share(t.Context(), -1)

@@ -1,5 +1,5 @@
-// Package pgtest starts a Postgres server for tests from installed binaries,
-// and stops it.
+// Package pgtest starts a Postgres server for tests and benches from installed
+// binaries, and stops it.
 //
 // The server has a data directory of its own and listens on a Unix socket in
 // it. Root cannot run Postgres: then it runs as the user postgres or nobody. It
@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -61,9 +60,16 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
+// skipper is a testing.TB: what benches are built of needs no package testing.
+type skipper interface {
+	Helper()
+	Skip(args ...any)
+	Fatal(args ...any)
+}
+
 // Skip ends tb because of an error of [Start]: where there is no Postgres it
 // is skipped, unless everything must be there.
-func Skip(tb testing.TB, err error) {
+func Skip(tb skipper, err error) {
 	tb.Helper()
 	if errors.Is(err, ErrMissing) && os.Getenv("CI") == "" { //nolint:forbidigo // where everything must be there, a test does not skip
 		tb.Skip(err)

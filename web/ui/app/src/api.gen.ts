@@ -362,8 +362,12 @@ export interface EngineStats {
 	waiting: number;
 	/** done, and waiting for storage */
 	unstored: number;
-	/** passing results dropped because storage was away too long */
+	/** how many may wait for storage before some are dropped */
+	buffer: number;
+	/** results dropped because storage was away too long, the oldest passing ones first */
 	dropped: number;
+	/** results not stored because their check was deleted, or another node ran it, by then */
+	foreign: number;
 	late_p99_ms: number;
 	/** why storage fails now */
 	error?: string;
@@ -1027,8 +1031,10 @@ export interface NodeReport {
 	late_p99_ms: number;
 	/** runs that are done and wait for storage */
 	unstored: number;
-	/** runs dropped since its start */
+	/** runs dropped since its start because storage was away too long */
 	dropped: number;
+	/** runs not stored since its start because their check was deleted, or another node ran it, by then */
+	foreign: number;
 	/** how far its clock is behind that of the database */
 	clock_ms: number;
 }
