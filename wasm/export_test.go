@@ -2,6 +2,8 @@ package wasm
 
 import (
 	"context"
+	"os"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -37,6 +39,18 @@ func ReadManifest(document []byte) (core.Manifest, error) { return readManifest(
 // ReadActed is readActed.
 func ReadActed(output []byte, declared []core.SampleDecl) (Acted, error) {
 	return readActed(output, declared)
+}
+
+// ProcessTime is the processor time that this process has used: how busy the
+// machine is does not count, as it does by the clock.
+func ProcessTime() time.Duration { return processTime() }
+
+// Restrain makes the kernel hold this process to what a compilation may use.
+func Restrain(memory uint64, d time.Duration) error { return restrain(order{Memory: memory, Time: d}) }
+
+// Overstepped is why a process so restrained has ended.
+func Overstepped(memory uint64, d time.Duration, state *os.ProcessState, last string) error {
+	return order{Memory: memory, Time: d}.overstepped(state, last)
 }
 
 // Restores says how instances of m go back to where a run begins: "fresh",

@@ -43,18 +43,19 @@ type SecretFunc func(name string) (string, error)
 // Options of a Host. Zero works: modules without a network, compiled in this
 // process and in memory.
 type Options struct {
-	CacheDir     string        // compiled code is kept here, for the owner only; it is run as it is, so protect it like a binary; default: not kept
-	Log          *slog.Logger  // faults of the sandbox go here; default: discarded
-	Dial         DialFunc      // for modules whose Grant is not private; default: they reach nothing
-	DialPrivate  DialFunc      // for modules whose Grant is private; default: they reach nothing
-	Lookup       LookupFunc    // answers dns; default: the resolver of the system
-	Values       Values        // what modules keep; default: they keep nothing
-	Secret       SecretFunc    // the value of a secret; default: there are none
-	MaxInstances int           // instances alive at once; default 256
-	MaxIdle      int64         // what the instances that wait for their next run may take together, bytes; default 256 MiB
-	MaxMemory    int64         // sum of the memory limits of the instances alive at once, bytes; default 2 GiB
-	CompileTime  time.Duration // processor time of one compilation in a Worker, and six times as much by the clock; default 10 s
-	Worker       []string      // command that runs [CompileWorker] on its standard streams, so that a compilation can be killed; default: compile in this process
+	CacheDir      string        // compiled code is kept here, for the owner only; it is run as it is, when it is as the compiler wrote it; default: not kept
+	Log           *slog.Logger  // faults of the sandbox go here; default: discarded
+	Dial          DialFunc      // for modules whose Grant is not private; default: they reach nothing
+	DialPrivate   DialFunc      // for modules whose Grant is private; default: they reach nothing
+	Lookup        LookupFunc    // answers dns; default: the resolver of the system
+	Values        Values        // what modules keep; default: they keep nothing
+	Secret        SecretFunc    // the value of a secret; default: there are none
+	MaxInstances  int           // instances alive at once; default 256
+	MaxIdle       int64         // what the instances that wait for their next run may take together, bytes; default 256 MiB
+	MaxMemory     int64         // sum of the memory limits of the instances alive at once, bytes; default 2 GiB
+	CompileTime   time.Duration // processor time of one compilation in a Worker, and six times as much by the clock; default 10 s
+	CompileMemory int64         // of one compilation in a Worker, bytes; default 1 GiB
+	Worker        []string      // command that runs [CompileWorker] on its standard streams, so that a compilation can be killed; default: compile in this process
 }
 
 func (o Options) withDefaults() Options {
@@ -71,6 +72,7 @@ func (o Options) withDefaults() Options {
 	o.MaxIdle = cmp.Or(o.MaxIdle, 256<<20)
 	o.MaxMemory = cmp.Or(o.MaxMemory, 2<<30)
 	o.CompileTime = cmp.Or(o.CompileTime, 10*time.Second)
+	o.CompileMemory = cmp.Or(o.CompileMemory, 1<<30)
 	return o
 }
 
@@ -81,6 +83,7 @@ type Host struct {
 	runtime   wazero.Runtime
 	cache     wazero.CompilationCache // nil when nothing is kept
 	cacheDir  string
+	files     *cache // what is in cacheDir; nil when nothing is kept; used by the holder of compiling
 	ownsDir   bool
 	public    *client
 	private   *client
@@ -142,7 +145,7 @@ func (h *Host) openCache() error {
 	if h.cacheDir, err = filepath.Abs(h.cacheDir); err != nil {
 		return err
 	}
-	if err = os.MkdirAll(h.cacheDir, 0o700); err != nil {
+	if h.files, err = openCache(h.cacheDir); err != nil {
 		return err
 	}
 	h.cache, err = wazero.NewCompilationCacheWithDir(h.cacheDir)

@@ -22,7 +22,8 @@ import (
 //	tables: huge, grown, filled, copied            TestHostile table_huge, table_grow, table_storm, copy_storm
 //	data segments: outside, too many               TestHostile data_bomb; TestTooMuchInAFile
 //	a file of 100 MB                               TestInspectHostile giant
-//	a file that compiles for minutes, or in GBs    TestWorker; meter.TestLimitsBoundCompilation
+//	a file that compiles for minutes, or in GBs    TestWorker, TestWorkerEndsAlone, TestWorkerIsRestrained, TestWorkerEndedByKernel;
+//	                                               meter.TestLimitsBoundCompilation
 //	deep nesting, many locals, wide functions      meter.TestParseRefuses
 //	much of anything else, huge and ugly names     TestTooMuchInAFile
 //	cut off, changed and random bytes              TestDamagedFiles, FuzzInspect; meter.FuzzParse
@@ -40,7 +41,7 @@ import (
 //	handles of a connection or secret used later   TestReach, TestHandlesEnd, TestSecrets
 //	what other runs left                           TestNothingIsLeft, TestNothingIsLeftByRealPrograms
 //	traps in numbers                               TestTrapStorm
-//	compiled code that somebody changed            TestCache
+//	compiled code that somebody changed or added   TestCache, TestCacheKeepsItsList
 //	a rewriting that computes something else       FuzzSame, FuzzSameMutated, TestSameInRealPrograms
 
 type ending struct{ code, text string }

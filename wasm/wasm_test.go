@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
-	"github.com/tocsin-io/tocsin/examples"
 	"github.com/tocsin-io/tocsin/wasm"
 )
 
@@ -327,72 +325,5 @@ func TestCheckGrant(t *testing.T) {
 		if (err == nil) != c.ok {
 			t.Errorf("CheckGrant of %s, wanted %s: %v, want ok = %v", c.grant, c.wants, err, c.ok)
 		}
-	}
-}
-
-// Compiled code is kept, and a copy that was damaged is made anew.
-func TestCache(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "cache")
-	load(t, newHost(t, wasm.Options{CacheDir: dir}), "modules/tiny", core.Grant{})
-	info, err := os.Stat(dir)
-	if err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("the cache is %v, %v; it must be for the owner only", info, err)
-	}
-	damaged := 0
-	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		damaged++
-		return os.WriteFile(path, []byte("damaged"), 0o600)
-	})
-	if err != nil || damaged == 0 {
-		t.Fatalf("%d files in the cache, %v", damaged, err)
-	}
-	m := load(t, newHost(t, wasm.Options{CacheDir: dir}), "modules/tiny", core.Grant{}, number())
-	if got := m.Collect(t.Context(), someone, nil); got.Outcome != core.Pass {
-		t.Errorf("Collect with a damaged cache = %s %v", got.Outcome, got.Why)
-	}
-}
-
-// The test binary is its own worker, see TestMain.
-const workerArgument = "run-compile-worker"
-
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == workerArgument {
-		_ = wasm.CompileWorker(os.Stdin, os.Stdout) // the answer says what went wrong
-		return
-	}
-	m.Run()
-}
-
-func TestWorker(t *testing.T) {
-	h := newHost(t, wasm.Options{Worker: []string{os.Args[0], workerArgument}})
-	m := load(t, h, "modules/tiny", core.Grant{}, number())
-	if got := m.Collect(t.Context(), someone, nil); got.Outcome != core.Pass {
-		t.Errorf("Collect of a module that a worker compiled = %s %v", got.Outcome, got.Why)
-	}
-	broken := newHost(t, wasm.Options{Worker: []string{os.Args[0], "-test.run=^$"}})
-	if _, err := broken.Inspect(t.Context(), readFile(t, "testdata/modules/tiny.wasm")); err == nil || !strings.Contains(err.Error(), "without an answer") {
-		t.Errorf("Inspect with a worker that does nothing: %v", err)
-	}
-	stuck := newHost(t, wasm.Options{Worker: []string{"sleep", "60"}, CompileTime: 200 * time.Millisecond})
-	began := time.Now()
-	_, err := stuck.Inspect(t.Context(), readFile(t, "testdata/modules/tiny.wasm"))
-	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "its compilation took longer than 1.2s") || took > 10*time.Second {
-		t.Errorf("Inspect with a worker that hangs: %v after %s", err, took)
-	}
-	gone, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer leave()
-	if _, err := stuck.Inspect(gone, readFile(t, "testdata/modules/tiny.wasm")); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "took longer") {
-		t.Errorf("Inspect for a caller who has gone: %v, want that it was given up", err)
-	}
-	large, err := examples.QueueDepth()
-	if err != nil {
-		t.Fatal(err)
-	}
-	hurried := newHost(t, wasm.Options{Worker: []string{os.Args[0], workerArgument}, CompileTime: 50 * time.Millisecond})
-	if _, err := hurried.Inspect(t.Context(), large); err == nil || !strings.Contains(err.Error(), "its compilation needs more than 50ms of processor time") && !strings.Contains(err.Error(), "longer than 300ms") {
-		t.Errorf("Inspect of what compiles for longer than it may: %v", err)
 	}
 }
