@@ -42,18 +42,6 @@ type Maintenance struct {
 	Comment string    `json:"comment,omitempty"`
 }
 
-// Silence keeps rules quiet about Systems for a while. Rules see it as
-// silenced. It differs from a Maintenance only in what it tells people: this
-// noise is known, not planned.
-type Silence struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name,omitempty"`
-	Systems Selector  `json:"systems"`
-	Starts  time.Time `json:"starts"`
-	Ends    time.Time `json:"ends"`
-	Comment string    `json:"comment,omitempty"`
-}
-
 // Selector picks Systems: those listed, and those for which Match, an expr
 // over system, is true. Both empty selects none.
 type Selector struct {

@@ -66,13 +66,17 @@ func (a *asker) unless(b *member, at time.Time) (bool, remark) {
 
 // because names the usual reasons in m.env for which a rule holds back.
 func (a *asker) because() string {
-	a.m.fetch(everything)
+	a.m.fetch(everything, a.r.muted)
 	var out []string
 	if a.m.env.InMaintenance {
 		out = append(out, "in maintenance")
 	}
-	if a.m.env.Silenced {
-		out = append(out, "silenced")
+	for i, mute := range a.m.world.muting(&a.m.env, a.r.muted, a.m.env.Now) {
+		if i == 3 {
+			out = append(out, "and more silences")
+			break
+		}
+		out = append(out, mute.String())
 	}
 	if len(a.m.env.CausedBy) > 0 {
 		out = append(out, "caused by "+strings.Join(a.m.env.CausedBy, ", "))
@@ -138,8 +142,11 @@ func (a *asker) busy(episode string) bool {
 func (a *asker) compose(f core.Firing, b *member, at time.Time) core.Firing {
 	env := &a.m.env
 	a.m.show(&b.Event, b.Kind, at)
-	a.m.fetch(everything)
-	rule := RuleVar{ID: a.id, Name: a.id}
+	rule, muted := RuleVar{ID: a.id, Name: a.id}, &core.MutedRule{ID: a.id, Name: a.id, Labels: map[string]string{}}
+	if a.r != nil {
+		muted = a.r.muted
+	}
+	a.m.fetch(everything, muted)
 	if a.r != nil {
 		rule.Name = a.r.Rule.Label()
 		if !f.Recovery {

@@ -31,6 +31,7 @@ const (
 type Compiler struct {
 	base    *scopes // without modules
 	selects *lang.Scope
+	mutes   *lang.Scope // of the match of silences
 	actions map[string]action.Action
 	modules Modules // nil when there are none
 	lenient bool    // takes every action of a module to be there
@@ -76,7 +77,11 @@ func NewCompiler(actions map[string]action.Action) (*Compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the environment of selectors: %w", err)
 	}
-	return &Compiler{base: &scopes{event: event, step: step}, selects: selects, actions: actions, current: &atomic.Pointer[scopes]{}}, nil
+	mutes, err := lang.StructScope(core.Muted{})
+	if err != nil {
+		return nil, fmt.Errorf("make the environment of silences: %w", err)
+	}
+	return &Compiler{base: &scopes{event: event, step: step}, selects: selects, mutes: mutes, actions: actions, current: &atomic.Pointer[scopes]{}}, nil
 }
 
 // With is c that knows what modules add.
@@ -177,6 +182,7 @@ type Program struct {
 	unless   *condition
 	by       *lang.Program
 	reads    lazy // of by
+	muted    *core.MutedRule
 	mixed    bool // looks at more than one kind of subject
 	timed    bool // one of its conditions could change by time alone
 	runs     bool // looks at runs
@@ -202,8 +208,9 @@ type trigger struct {
 // time alone.
 type condition struct {
 	*lang.Program
-	reads   lazy   // of what is not in every Env
-	isTrue  string // the verdict in words
+	rule    *core.MutedRule // whose it is
+	reads   lazy            // of what is not in every Env
+	isTrue  string          // the verdict in words
 	isFalse string
 	name    string          // what its verdicts call it
 	spans   []time.Duration // lengths of time it compares health_for with
@@ -240,7 +247,7 @@ func Revision(r core.Rule) string {
 // "on[0].when", "gate.while", "do[1].with.body".
 func (c *Compiler) Compile(r core.Rule) (*Program, core.Problems) {
 	s := c.scopes()
-	b := &builder{c: c, scopes: s, program: &Program{Rule: r, Revision: Revision(r), edition: s.edition}}
+	b := &builder{c: c, scopes: s, program: &Program{Rule: r, Revision: Revision(r), muted: new(r.Muted()), edition: s.edition}}
 	b.identity()
 	b.triggers()
 	b.conditions()
@@ -392,7 +399,7 @@ func (b *builder) condition(path, name, source string) *condition {
 	if len(problems) > 0 {
 		return nil
 	}
-	c := &condition{Program: program, spans: spans(source), isTrue: name + " is true", isFalse: name + " is false", name: name}
+	c := &condition{Program: program, rule: b.program.muted, spans: spans(source), isTrue: name + " is true", isFalse: name + " is false", name: name}
 	b.program.timed = b.program.timed || c.Timed()
 	for _, ref := range program.Refs() {
 		head, _, _ := strings.Cut(ref, ".")

@@ -308,22 +308,25 @@ func (x *explainer) unless() {
 	}
 	next := r.unless.changes(x.m.world.of(t.Subject).since, x.now)
 	if r.unless.reads&spells != 0 {
-		if end := x.m.world.lifts(x.m.env.System.ID, x.now); !end.IsZero() && (next.IsZero() || end.Before(next)) {
+		if end := x.m.world.lifts(&x.m.env, r.muted, x.now); !end.IsZero() && (next.IsZero() || end.Before(next)) {
 			next = end
 		}
 	}
 	x.say(why, "unless must turn false", next)
 }
 
-// lifts is when the last of the maintenances and silences of a system that are
-// on ends, zero when none is.
-func (w *world) lifts(system string, now time.Time) time.Time {
+// lifts is when the last of the maintenances and silences that are on for what
+// a rule would act on ends, zero when none is.
+func (w *world) lifts(env *Env, rule *core.MutedRule, now time.Time) time.Time {
 	var end time.Time
-	for _, list := range [][]span{w.plans, w.mutes} {
-		for _, s := range list {
-			if !now.Before(s.starts) && now.Before(s.ends) && s.systems[system] && s.ends.After(end) {
-				end = s.ends
-			}
+	for i := range w.plans {
+		if s := &w.plans[i]; s.on(now) && s.systems[env.System.ID] && s.ends.After(end) {
+			end = s.ends
+		}
+	}
+	for _, m := range w.muting(env, rule, now) {
+		if m.ends.After(end) {
+			end = m.ends
 		}
 	}
 	return end

@@ -161,7 +161,7 @@ func (m *Machine) SetHealth(s core.Subject, h core.Health, since time.Time) {
 // SetCatalog tells what people wrote. What a maintenance or a silence held back
 // and holds back no longer is offered again.
 func (m *Machine) SetCatalog(c Catalog, now time.Time) []Output {
-	edges := m.world.learn(c, m.c.selects)
+	edges := m.world.learn(c, m.c.selects, m.c.mutes)
 	m.edges = slices.DeleteFunc(edges, func(at time.Time) bool { return !at.After(m.clock) })
 	return m.lift(now, now)
 }
@@ -449,10 +449,14 @@ func (m *Machine) show(t *event, kind core.Kind, at time.Time) {
 	m.env.Kind = string(kind)
 }
 
-// fetch adds lazy parts to m.env.
-func (m *Machine) fetch(parts lazy) {
-	if parts &= m.lacks; parts != 0 {
-		m.world.fetch(&m.env, parts)
+// fetch adds lazy parts to m.env, as a rule sees them.
+func (m *Machine) fetch(parts lazy, rule *core.MutedRule) {
+	lacks := m.lacks
+	if len(m.world.mutes) > 0 {
+		lacks |= spells // a silence may be about some rules only
+	}
+	if parts &= lacks; parts != 0 {
+		m.world.fetch(&m.env, parts, rule)
 		m.lacks &^= parts
 	}
 }
@@ -511,7 +515,7 @@ func (m *Machine) triggered(r *live, subject core.SubjectKind, of kinds) verdict
 
 // judge evaluates a condition over m.env.
 func (m *Machine) judge(c *condition, stage core.Stage, explain bool) (verdict, remark) {
-	m.fetch(c.reads)
+	m.fetch(c.reads, c.rule)
 	ok, err := c.Bool(&m.env)
 	r := remark{stage: stage, ok: ok && err == nil, text: c.isFalse}
 	switch {
@@ -535,7 +539,7 @@ func (m *Machine) partition(r *live, t *event) (string, remark) {
 		}
 		return t.Subject.ID, remark{}
 	}
-	m.fetch(r.reads)
+	m.fetch(r.reads, r.muted)
 	value, err := r.by.Eval(&m.env)
 	var reason string
 	switch {

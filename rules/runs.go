@@ -34,6 +34,7 @@ type runFact struct {
 type metric struct {
 	*lang.Program
 	reads lazy
+	rule  *core.MutedRule
 	low   bool    // below, not above
 	limit float64 // it begins beyond this
 	clear float64 // it ends when it is back at this
@@ -71,7 +72,7 @@ func (b *builder) metric(path string, on core.Trigger, t *trigger) {
 		b.bad(path+".above", "trigger", "write for example above: 100, and clear: 80", "a metric needs either above or below")
 		return
 	}
-	g := &metric{low: on.Below != nil}
+	g := &metric{low: on.Below != nil, rule: b.program.muted}
 	word := "above"
 	if g.limit = 0; g.low {
 		g.limit, word = *on.Below, "below"
@@ -118,7 +119,7 @@ func (b *builder) ofRuns() {
 
 // number is the value of a metric of m.env; false when there is none.
 func (m *Machine) number(g *metric) (float64, error) {
-	m.fetch(g.reads)
+	m.fetch(g.reads, g.rule)
 	v, err := g.Eval(&m.env)
 	if err != nil {
 		return 0, err

@@ -23,7 +23,7 @@ type ExprReport struct {
 }
 
 // Env describes what an expression sees where it stands: "step" and "text" are
-// the texts of steps, "match" is a selector of systems, and everything else a
+// the texts of steps, "match" is a selector of systems, "silence" the match of a silence, and everything else a
 // condition of a rule.
 func (c *Compiler) Env(where string) core.ExprEnv { return c.scope(where).Describe() }
 
@@ -33,6 +33,8 @@ func (c *Compiler) scope(where string) *lang.Scope {
 		return c.scopes().step
 	case "match":
 		return c.selects
+	case "silence":
+		return c.mutes
 	}
 	return c.scopes().event
 }

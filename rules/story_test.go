@@ -34,7 +34,7 @@ var day = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 //	restart                a new machine from what was stored
 //	again                  the newest transition is delivered once more
 //	rules NAME...          from now on there are the rules of these files
-//	maintenance SYSTEM FROM TO, silence SYSTEM FROM TO
+//	maintenance SYSTEM FROM TO, silence SYSTEM|- FROM TO [MATCH], expire SILENCE
 //	done                   all firings are final
 //	run ASSIGNMENT OUTCOME [NAME=VALUE ...]
 //	explain SUBJECT RULE   why it does not fire, and when it could
@@ -206,10 +206,18 @@ func (s *teller) do(now time.Time, words []string) {
 		who := core.Selector{Names: []string{words[1]}}
 		starts, ends := at(s.t, words[2]), at(s.t, words[3])
 		if words[0] == "silence" {
-			s.catalog.Silences = append(s.catalog.Silences, core.Silence{ID: "s", Systems: who, Starts: starts, Ends: ends})
+			if words[1] == "-" {
+				who = core.Selector{}
+			}
+			s.catalog.Silences = append(s.catalog.Silences, core.Silence{
+				ID: fmt.Sprintf("s%d", len(s.catalog.Silences)+1), Systems: who, Match: strings.Join(words[4:], " "), Starts: starts, Ends: ends, Comment: "known",
+			})
 		} else {
 			s.catalog.Maintenances = append(s.catalog.Maintenances, core.Maintenance{ID: "m", Systems: who, Starts: starts, Ends: ends})
 		}
+		s.tell(s.m.SetCatalog(s.catalog, now))
+	case "expire":
+		s.catalog.Silences = slices.DeleteFunc(s.catalog.Silences, func(o core.Silence) bool { return o.ID == words[1] })
 		s.tell(s.m.SetCatalog(s.catalog, now))
 	default:
 		s.transition(now, words)

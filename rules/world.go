@@ -24,7 +24,7 @@ type world struct {
 	health  [3]map[string]fact        // by kind of subject and id
 	last    map[core.Subject]*runFact // of the newest run, as far as runs were looked at
 	plans   []span
-	mutes   []span
+	mutes   []mute
 }
 
 // fact is the health of a subject.
@@ -83,7 +83,7 @@ func (w *world) set(s core.Subject, f fact) { w.health[row(s.Kind)][s.ID] = f }
 
 // learn takes over a catalog and returns the instants at which a maintenance
 // or a silence begins or ends.
-func (w *world) learn(c Catalog, scope *lang.Scope) []time.Time {
+func (w *world) learn(c Catalog, selects, mutes *lang.Scope) []time.Time {
 	clear(w.systems)
 	clear(w.checks)
 	for _, s := range c.Systems {
@@ -95,14 +95,14 @@ func (w *world) learn(c Catalog, scope *lang.Scope) []time.Time {
 	for _, k := range c.Checks {
 		w.checks[k.ID] = k.Label()
 	}
-	w.plans, w.mutes = nil, nil
+	w.plans, w.mutes = nil, make([]mute, 0, len(c.Silences))
 	var edges []time.Time
 	for _, m := range c.Maintenances {
-		w.plans = append(w.plans, span{m.Starts, m.Ends, selected(m.Systems, c.Systems, scope)})
+		w.plans = append(w.plans, span{m.Starts, m.Ends, selected(m.Systems, c.Systems, selects)})
 		edges = append(edges, m.Starts, m.Ends)
 	}
 	for _, s := range c.Silences {
-		w.mutes = append(w.mutes, span{s.Starts, s.Ends, selected(s.Systems, c.Systems, scope)})
+		w.mutes = append(w.mutes, newMute(s, c.Systems, selects, mutes))
 		edges = append(edges, s.Starts, s.Ends)
 	}
 	slices.SortFunc(edges, time.Time.Compare)
@@ -131,9 +131,12 @@ func selected(s core.Selector, systems []core.System, scope *lang.Scope) map[str
 	return out
 }
 
+// on reports whether it is on at an instant.
+func (s *span) on(at time.Time) bool { return !at.Before(s.starts) && at.Before(s.ends) }
+
 func within(spans []span, system string, at time.Time) bool {
-	for _, s := range spans {
-		if !at.Before(s.starts) && at.Before(s.ends) && s.systems[system] {
+	for i := range spans {
+		if s := &spans[i]; s.on(at) && s.systems[system] {
 			return true
 		}
 	}
@@ -203,16 +206,16 @@ func (w *world) fill(env *Env, t *event, kind core.Kind, at time.Time) {
 	env.System.Health = whole.String()
 }
 
-// fetch adds lazy parts to an env that was filled, of a world that is as it
-// was then.
-func (w *world) fetch(env *Env, parts lazy) {
+// fetch adds lazy parts to an env that was filled for a rule, of a world that
+// is as it was then.
+func (w *world) fetch(env *Env, parts lazy, rule *core.MutedRule) {
 	id := env.System.ID
+	if parts&spells != 0 {
+		env.InMaintenance = id != "" && len(w.plans) > 0 && within(w.plans, id, env.Now)
+		env.Silenced = w.silenced(env, rule)
+	}
 	if id == "" {
 		return
-	}
-	if parts&spells != 0 {
-		env.InMaintenance = len(w.plans) > 0 && within(w.plans, id, env.Now)
-		env.Silenced = len(w.mutes) > 0 && within(w.mutes, id, env.Now)
 	}
 	if parts&causes == 0 {
 		return

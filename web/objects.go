@@ -24,15 +24,16 @@ type kind[T any] struct {
 	one  string // its name in English
 	path string
 	id   func(*T) string
+	fill func(*T, time.Time) // gives one that is created what it leaves out; nil: nothing
 }
 
 // objects registers the routes that read and write what people wrote.
 func (s *server) objects(api huma.API, failed *huma.Schema) {
-	systems := kind[core.System]{store.Systems, "system", "systems", func(o *core.System) string { return o.ID }}
-	checks := kind[core.Check]{store.Checks, "check", "checks", func(o *core.Check) string { return o.ID }}
-	rules := kind[core.Rule]{store.Rules, "rule", "rules", func(o *core.Rule) string { return o.ID }}
-	maintenances := kind[core.Maintenance]{store.Maintenances, "maintenance", "maintenances", func(o *core.Maintenance) string { return o.ID }}
-	silences := kind[core.Silence]{store.Silences, "silence", "silences", func(o *core.Silence) string { return o.ID }}
+	systems := kind[core.System]{store.Systems, "system", "systems", func(o *core.System) string { return o.ID }, nil}
+	checks := kind[core.Check]{store.Checks, "check", "checks", func(o *core.Check) string { return o.ID }, nil}
+	rules := kind[core.Rule]{store.Rules, "rule", "rules", func(o *core.Rule) string { return o.ID }, nil}
+	maintenances := kind[core.Maintenance]{store.Maintenances, "maintenance", "maintenances", func(o *core.Maintenance) string { return o.ID }, nil}
+	silences := kind[core.Silence]{store.Silences, "silence", "silences", func(o *core.Silence) string { return o.ID }, begin}
 	routesOf(s, api, failed, systems)
 	routesOf(s, api, failed, checks)
 	routesOf(s, api, failed, rules)
@@ -42,6 +43,7 @@ func (s *server) objects(api huma.API, failed *huma.Schema) {
 	listOf(s, api, failed, checks)
 	listOf(s, api, failed, maintenances)
 	listOf(s, api, failed, silences)
+	s.silences(api, failed)
 }
 
 // versioned is one object with its version as entity tag.
@@ -96,6 +98,9 @@ func routesOf[T any](s *server, api huma.API, failed *huma.Schema, k kind[T]) {
 	at := "/api/v1/" + k.path
 	add(s, api, failed, operation{route: "POST " + at, id: "create-" + k.one, summary: "Create a " + k.one, status: http.StatusCreated, errors: []int{409}},
 		func(ctx context.Context, in *postObject[T]) (*versioned[T], error) {
+			if k.fill != nil {
+				k.fill(&in.Body, time.Now())
+			}
 			ref := plan.Ref{Kind: k.kind, ID: k.id(&in.Body)}
 			out, err := save(ctx, s, ref, &in.Body, 0)
 			if isConflict(err) {

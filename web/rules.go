@@ -121,7 +121,7 @@ func (s *server) firedLately(ctx context.Context) (map[string]int, error) {
 }
 
 type envInput struct {
-	Where string `query:"where" default:"when" enum:"when,while,unless,by,trigger,step,assert,match" doc:"the place of the expression, as in ExprCheck"`
+	Where string `query:"where" default:"when" enum:"when,while,unless,by,trigger,step,assert,match,silence" doc:"the place of the expression, as in ExprCheck"`
 	Use   string `query:"use" doc:"where=assert: the collector that the assertion belongs to"`
 }
 

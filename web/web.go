@@ -108,6 +108,8 @@ type Rules interface {
 	// an assertion that of the collector it belongs to. The error is for
 	// people.
 	Env(where, collector string) (core.ExprEnv, error)
+	// PreviewSilence says what a silence, which was checked, would come to.
+	PreviewSilence(s core.Silence, systems []core.System, checks []core.Check, rules []core.Rule) core.SilencePreview
 	// Describe says a gate in words.
 	Describe(g core.Gate) string
 	// States lists the partitions of a rule that are not at rest.

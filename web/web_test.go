@@ -166,7 +166,11 @@ func (fakeRules) Expr(_ context.Context, c wire.ExprCheck, systems []core.System
 
 func (fakeRules) Env(string, string) (core.ExprEnv, error) { return core.ExprEnv{Version: "1"}, nil }
 func (fakeRules) Describe(g core.Gate) string              { return "for " + g.For.String() }
-func (fakeRules) States(string) []wire.RuleState           { return nil }
+func (fakeRules) PreviewSilence(s core.Silence, systems []core.System, _ []core.Check, _ []core.Rule) core.SilencePreview {
+	return core.SilencePreview{Systems: s.Systems.Names, Total: len(systems)}
+}
+
+func (fakeRules) States(string) []wire.RuleState { return nil }
 
 type fakeJudge struct{}
 
@@ -402,6 +406,17 @@ func TestScenarios(t *testing.T) {
 		{do: "DELETE", path: "/api/v1/silences/s", role: "editor", headers: []string{"If-Match", "7"}, status: 412},
 		{do: "DELETE", path: "/api/v1/silences/s", role: "editor", headers: []string{"If-Match", "1"}, status: 204},
 		{do: "DELETE", path: "/api/v1/silences/s", role: "editor", status: 404},
+		{do: "POST", path: "/api/v1/silences", role: "viewer", body: `{"systems":{"names":["a"]},"ends":"2036-01-01T00:00:00Z"}`, status: 403},
+		{do: "POST", path: "/api/v1/silences", role: "operator", body: `{"id":"now","systems":{"names":["a"]},"ends":"2036-01-01T00:00:00Z"}`, status: 201, want: []string{`"by":"operator-bot"`, `"starts":"20`}},
+		{do: "POST", path: "/api/v1/silences", role: "operator", body: `{"match":"true","ends":"2036-01-01T00:00:00Z"}`, status: 201, want: []string{`"id":"silence-20`}},
+		{do: "POST", path: "/api/v1/silences", role: "operator", body: `{"ends":"2036-01-01T00:00:00Z"}`, status: 422, want: []string{"it applies to no system"}},
+		{do: "POST", path: "/api/v1/silences/preview", role: "viewer", body: `{"systems":{"names":["a"]},"ends":"2036-01-01T00:00:00Z"}`, status: 200, want: []string{`"systems":["a"]`}},
+		{do: "POST", path: "/api/v1/silences/preview", role: "viewer", body: `{"match":"rule.idd == 1","ends":"2036-01-01T00:00:00Z"}`, status: 422, want: []string{`"path":"match"`, `"column":6`}},
+		{do: "POST", path: "/api/v1/silences/now/expire", role: "viewer", status: 403},
+		{do: "POST", path: "/api/v1/silences/none/expire", role: "operator", status: 404},
+		{do: "PUT", path: "/api/v1/silences/later", role: "operator", body: `{"id":"later","systems":{"names":["a"]},"starts":"2035-01-01T00:00:00Z","ends":"2036-01-01T00:00:00Z"}`, status: 200},
+		{do: "POST", path: "/api/v1/silences/later/expire", role: "operator", status: 200, want: []string{`"ends":"2035-01-01T00:00:00Z"`}},
+		{do: "GET", path: "/api/v1/silences/later", role: "viewer", status: 404},
 		{do: "GET", path: "/api/v1/maintenances", role: "viewer", status: 200},
 		{do: "GET", path: "/api/v1/instance", role: "viewer", status: 200, want: []string{`"assignments":1`, `"runs":7`}},
 		{do: "GET", path: "/api/v1/limits", role: "viewer", status: 200, want: []string{`"module_bytes":20971520`, `"sockets":500`}},
@@ -589,9 +604,12 @@ func TestEveryRoute(t *testing.T) {
 		if !ok {
 			method, path = "GET", route
 		}
-		mutates := method != "GET" && !slices.Contains([]string{"/validate", "/expr", "/backtest", "/logout"}, path[strings.LastIndex(path, "/"):])
+		mutates := method != "GET" && !slices.Contains([]string{"/validate", "/expr", "/backtest", "/preview", "/logout"}, path[strings.LastIndex(path, "/"):])
 		if strings.HasPrefix(path, "/api/v1/demo/") {
 			mutates = false // it changes the demo's own targets, and nothing that is stored
+		}
+		if strings.HasPrefix(path, "/api/v1/silences") && right == web.Operator {
+			mutates = false // it changes what is told, and nothing of what is checked or decided
 		}
 		if mutates && right < web.Editor {
 			t.Errorf("%s changes something and needs only %s", route, right)

@@ -90,10 +90,15 @@ func (d ruleDesk) Env(where, collector string) (core.ExprEnv, error) {
 		return d.planner.SelectorEnv(), nil
 	case "with":
 		return d.planner.ConfigEnv(), nil
-	case "when", "while", "unless", "by", "trigger", "step", "text":
+	case "when", "while", "unless", "by", "trigger", "step", "text", "silence":
 		return d.compiler.Env(where), nil
 	}
 	return core.ExprEnv{}, fmt.Errorf("%q is not a place where expressions stand", where)
+}
+
+// PreviewSilence implements web.Rules.
+func (d ruleDesk) PreviewSilence(s core.Silence, systems []core.System, checks []core.Check, rules []core.Rule) core.SilencePreview {
+	return d.compiler.PreviewSilence(s, systems, checks, rules)
 }
 
 // Describe implements web.Rules.

@@ -283,7 +283,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	a.collectors = known
 	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Secret: vault.Value, Mask: vault.Mask})
 	a.runner = rules.NewRunner(rules.Store{Log: db, Runs: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Sender: a.deliveries})
-	a.historian = historian{leads: a.crew.leads, history: db, series: db, log: log, keep: f.keep}
+	a.historian = historian{leads: a.crew.leads, history: db, series: db, silences: silenceBook{db, a.service}, log: log, keep: f.keep}
 	if f.demo {
 		if a.shop, err = demo.New(); err != nil {
 			return nil, err
@@ -312,6 +312,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 			}
 			return ids
 		},
+		Silences: compiler.SilencedSystems,
 	}, live.Options{Build: ui.Build(), Origins: o.Origins})
 	d := web.Deps{
 		Catalog: db, Ledger: db, Log: db, History: db, Series: db, Trace: db, Sessions: db, Stored: a.shelf, Releases: a.shelf, Values: db, Recordings: db,

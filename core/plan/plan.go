@@ -62,6 +62,7 @@ type Planner struct {
 	collectors Collectors
 	o          Options
 	selects    *lang.Scope // of selectors
+	mutes      *lang.Scope // of the match of silences
 	configures *lang.Scope // of texts in configurations
 
 	mu      sync.Mutex
@@ -82,7 +83,7 @@ func New(collectors Collectors, o Options) *Planner {
 	if o.Revision == nil {
 		o.Revision = func(string, string) string { return "" }
 	}
-	return &Planner{collectors: collectors, o: o, selects: mustScope(selectEnv{}), configures: mustScope(configEnv{}), schemas: map[string]*schema{}}
+	return &Planner{collectors: collectors, o: o, selects: mustScope(selectEnv{}), mutes: mustScope(core.Muted{}), configures: mustScope(configEnv{}), schemas: map[string]*schema{}}
 }
 
 // mustScope makes a scope of one of our own types, whose tags are right.

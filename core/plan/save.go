@@ -376,8 +376,15 @@ func (s *Service) validate(e *edit) core.Problems {
 			out = append(out, s.planner.ValidateSilence(m, systems).In(string(store.Silences), m.ID)...)
 		}
 	}
+	if n := len(e.after.silences); n > maxSilences && n > len(e.before.silences) {
+		out = append(out, core.Problem{Code: "limit", Message: fmt.Sprintf("%d silences are more than %d", n, maxSilences), Fix: "delete some that have ended, or let one silence match more"})
+	}
 	return out
 }
+
+// maxSilences is how many silences there may be, those that have ended
+// included.
+const maxSilences = 2000
 
 // reserved reports new objects whose address in the API or the interface
 // belongs to something else, so that nobody could reach them.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/lang"
 	"github.com/tocsin-io/tocsin/core/store"
 )
 
@@ -114,7 +115,13 @@ func (p *Planner) ValidateMaintenance(m core.Maintenance, systems []core.System)
 // ValidateSilence reports what is wrong with a silence, given all systems
 // there are.
 func (p *Planner) ValidateSilence(s core.Silence, systems []core.System) core.Problems {
-	return p.span(s.ID, s.Name, s.Comment, s.Systems, s.Starts, s.Ends, systems)
+	out := p.span(s.ID, s.Name, s.Comment, s.Systems, s.Starts, s.Ends, systems)
+	if strings.TrimSpace(s.Match) == "" {
+		return out
+	}
+	out = slices.DeleteFunc(out, func(p core.Problem) bool { return p.Path == "systems" && p.Code == "missing" })
+	_, bad := lang.Compile(p.mutes, s.Match, lang.Bool)
+	return append(out, bad.Under("match")...)
 }
 
 func (p *Planner) span(id, name, comment string, sel core.Selector, starts, ends time.Time, systems []core.System) core.Problems {

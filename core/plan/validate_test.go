@@ -130,8 +130,22 @@ func TestValidateSpans(t *testing.T) {
 		if len(bad) != 1 || !strings.HasPrefix(bad[0].Error(), want) {
 			t.Errorf("got %v\nwant %s", bad, want)
 		}
-		if silence := p.ValidateSilence(core.Silence(m), systems()); len(silence) != 1 || silence[0] != bad[0] {
+		s := core.Silence{ID: m.ID, Systems: m.Systems, Starts: m.Starts, Ends: m.Ends}
+		if silence := p.ValidateSilence(s, systems()); len(silence) != 1 || silence[0] != bad[0] {
 			t.Errorf("of a silence: got %v, want %v", silence, bad)
+		}
+	}
+	for match, want := range map[string]string{
+		`rule.id matches "^page" && check.id in ["disk"]`: "",
+		`system.tags.env = "prod"`:                        "1:17: match: ",
+		`rule.idd == "x"`:                                 "1:6: match: rule has no \"idd\"; did you mean \"id\"",
+		`rule.id matches "("`:                             "1:17: match: ",
+		`rule.id`:                                         "1:1: match: ",
+		`now > now`:                                       "1:1: match: ",
+	} {
+		bad := p.ValidateSilence(core.Silence{ID: "s", Match: match, Starts: at, Ends: at.Add(time.Hour)}, systems())
+		if want == "" && len(bad) > 0 || want != "" && (len(bad) != 1 || !strings.HasPrefix(bad[0].Error(), want)) {
+			t.Errorf("a silence that matches %s: got %v, want %q", match, bad, want)
 		}
 	}
 }

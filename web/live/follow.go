@@ -255,8 +255,8 @@ func (f *follower) catalog(ctx context.Context, now time.Time) error {
 // decode makes values of stored objects.
 func (f *follower) decode(objects []store.Object, now time.Time) ([]core.System, []quietSpan, error) {
 	var systems []core.System
-	var quiet []core.Maintenance
-	var flags []int
+	var plans []core.Maintenance
+	var silences []core.Silence
 	for _, o := range objects {
 		var err error
 		switch o.Kind {
@@ -265,11 +265,15 @@ func (f *follower) decode(objects []store.Object, now time.Time) ([]core.System,
 			if err = json.Unmarshal(o.Body, &s); err == nil {
 				systems = append(systems, s)
 			}
-		case store.Maintenances, store.Silences: // the same but for what they tell people
+		case store.Maintenances:
 			var m core.Maintenance
 			if err = json.Unmarshal(o.Body, &m); err == nil && m.Ends.After(now) {
-				quiet = append(quiet, m)
-				flags = append(flags, map[bool]int{true: wire.FlagMaintenance, false: wire.FlagSilenced}[o.Kind == store.Maintenances])
+				plans = append(plans, m)
+			}
+		case store.Silences:
+			var s core.Silence
+			if err = json.Unmarshal(o.Body, &s); err == nil && s.Ends.After(now) {
+				silences = append(silences, s)
 			}
 		case store.Checks, store.Rules:
 		}
@@ -277,12 +281,20 @@ func (f *follower) decode(objects []store.Object, now time.Time) ([]core.System,
 			return nil, nil, fmt.Errorf("decode the %s %s: %w", o.Kind, o.ID, err)
 		}
 	}
-	spans := make([]quietSpan, len(quiet))
-	for i, m := range quiet {
-		spans[i] = quietSpan{flag: flags[i], starts: m.Starts, ends: m.Ends, systems: m.Systems.Names}
+	spans := make([]quietSpan, 0, len(plans)+len(silences))
+	for _, m := range plans {
+		span := quietSpan{flag: wire.FlagMaintenance, starts: m.Starts, ends: m.Ends, systems: m.Systems.Names}
 		if f.h.d.Select != nil {
-			spans[i].systems = f.h.d.Select(m.Systems, systems)
+			span.systems = f.h.d.Select(m.Systems, systems)
 		}
+		spans = append(spans, span)
+	}
+	for _, s := range silences {
+		span := quietSpan{flag: wire.FlagSilenced, starts: s.Starts, ends: s.Ends, systems: s.Systems.Names}
+		if f.h.d.Silences != nil {
+			span.systems = f.h.d.Silences(s, systems)
+		}
+		spans = append(spans, span)
 	}
 	return systems, spans, nil
 }

@@ -48,6 +48,9 @@ type Deps struct {
 	// Select lists the ids of the systems that a selector picks; nil: those
 	// that it names.
 	Select func(sel core.Selector, systems []core.System) []string
+	// Silences lists the ids of the systems that a silence is about, whatever
+	// the rule; nil: those that it names.
+	Silences func(s core.Silence, systems []core.System) []string
 }
 
 // Options of a Hub. Zero Options work.

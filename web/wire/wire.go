@@ -305,7 +305,7 @@ type LimitList struct {
 type ExprCheck struct {
 	Expr  string          `json:"expr" maxLength:"20000"`
 	As    string          `json:"as" enum:"bool,text,any" doc:"what it must be"`
-	Where string          `json:"where" enum:"when,while,unless,by,trigger,step,assert,match" doc:"where it stands: names its environment"`
+	Where string          `json:"where" enum:"when,while,unless,by,trigger,step,assert,match,silence" doc:"where it stands: names its environment"`
 	Check json.RawMessage `json:"check,omitempty" doc:"where=assert: the collect step it belongs to"`
 }
 

@@ -439,7 +439,7 @@ export interface ExprCheck {
 	/** what it must be */
 	as: "bool" | "text" | "any";
 	/** where it stands: names its environment */
-	where: "when" | "while" | "unless" | "by" | "trigger" | "step" | "assert" | "match";
+	where: "when" | "while" | "unless" | "by" | "trigger" | "step" | "assert" | "match" | "silence";
 	/** where=assert: the collect step it belongs to */
 	check?: unknown;
 }
@@ -1517,17 +1517,37 @@ export interface Selector {
 }
 
 /**
- * Silence keeps rules quiet about Systems for a while. Rules see it as
- * silenced. It differs from a Maintenance only in what it tells people: this
- * noise is known, not planned.
+ * Silence keeps rules quiet for a while about what it matches. Rules see it as
+ * silenced. It differs from a Maintenance in what it tells people, that this
+ * noise is known and not planned, and in that it can be about some rules or
+ * checks only.
  */
 export interface Silence {
-	id: string;
+	/** default one that is made up, when it is created alone */
+	id?: string;
 	name?: string;
-	systems: Selector;
-	starts: string;
+	/** default every system, when there is a match */
+	systems?: Selector;
+	/** expr over system, check, group and rule: it is about what this is true of */
+	match?: string;
+	/** default now, when it is created alone */
+	starts?: string;
 	ends: string;
 	comment?: string;
+}
+
+/** SilencePreview is what a Silence would come to if it were on now. */
+export interface SilencePreview {
+	/** ids of systems that it is about, at most 1,000 */
+	systems: string[];
+	/** how many systems there are */
+	total: number;
+	/** rules that it holds back: they say silenced in unless */
+	rules: string[];
+	/** rules that it is about and that do not look at silenced: they go on */
+	deaf: string[];
+	/** there is too much to look at: there may be more */
+	partly?: boolean;
 }
 
 /** Span is a stretch of one Health. */
