@@ -50,9 +50,9 @@ func NewChart(from, to time.Time, points int, floors map[Tier]time.Time) *Chart 
 	return c
 }
 
-// reaching is the tier for a step: the coarsest that is not wider, or else a
-// coarser one, or else a finer one, that is kept from from on; or else the one
-// that reaches back furthest.
+// reaching is the tier for a step, of those that are kept since an instant: the
+// coarsest that is not wider, or else a coarser one, or else a finer one; of
+// none the one that reaches back furthest.
 func reaching(step time.Duration, from time.Time, floors map[Tier]time.Time) Tier {
 	var order []Tier
 	for _, t := range slices.Backward(Tiers()) {

@@ -31,7 +31,7 @@ func ExampleBucket() {
 // tells quantiles within the promised accuracy.
 func TestMergeOrder(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(3, 4))
 	for _, of := range map[string]func() float64{
 		"wide":     func() float64 { return math.Exp(random.Float64()*40 - 5) },
 		"signed":   func() float64 { return random.NormFloat64() * 1e6 },
@@ -146,7 +146,7 @@ func TestChartSteps(t *testing.T) {
 // chain, each is added once.
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(5, 6)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(5, 6))
 	for range 200 {
 		var p series.Progress
 		newest := int64(0)
@@ -185,14 +185,14 @@ func TestProgress(t *testing.T) {
 // or from a clock that is wrong.
 func TestWalk(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(7, 8)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(7, 8))
 	for range 200 {
 		d := series.NewDelta(series.Hours)
 		var p series.Progress
 		now, health := noon, core.Unknown
 		for seq := range 40 {
 			now = now.Add(time.Duration(random.IntN(200)) * time.Minute)
-			to := core.Health(random.IntN(5)) //nolint:gosec // less than 5
+			to := core.Health(random.IntN(5))
 			at := now.Add(-time.Duration(random.IntN(500)) * time.Minute)
 			switch {
 			case seq == 0:
@@ -208,7 +208,7 @@ func TestWalk(t *testing.T) {
 			hour := time.Duration(0)
 			for h, spent := range b.Health {
 				if hour += spent; spent < 0 || spent > time.Hour {
-					t.Fatalf("in the hour at %d %v was spent %v", place.At, core.Health(h), spent) //nolint:gosec // less than 5
+					t.Fatalf("in the hour at %d %v was spent %v", place.At, core.Health(h), spent)
 				}
 			}
 			if sum += hour; hour > time.Hour {

@@ -362,25 +362,9 @@ func (s *Store) pruneRuns(ctx context.Context, keep store.Keep, gone *int64) err
 	if err := s.readRow(ctx, "added_up_to", []any{newest}, &newest); err != nil {
 		return err
 	}
-	last := was
-	if !keep.Runs.Before.IsZero() {
-		for {
-			next, err := s.lastOld(ctx, pack.Nanos(keep.Runs.Before), last+1)
-			if err != nil {
-				return err
-			}
-			if next == 0 {
-				break
-			}
-			last = next
-		}
-	}
-	if keep.Runs.Bytes > 0 {
-		fits, err := s.lastThatFits(ctx, keep.Runs.Bytes)
-		if err != nil {
-			return err
-		}
-		last = max(last, fits)
+	last, err := s.lastToGo(ctx, keep.Runs, was)
+	if err != nil {
+		return err
 	}
 	if last = min(last, newest); last > was {
 		if err := s.write(ctx, "move the floor", func(t *tx) error {
@@ -398,6 +382,26 @@ func (s *Store) pruneRuns(ctx context.Context, keep store.Keep, gone *int64) err
 		*gone += last - was // ids have no gaps
 	}
 	return s.dropPartitions(ctx, max(last, was))
+}
+
+// lastToGo is the newest run that is old or too much, was when there is none.
+func (s *Store) lastToGo(ctx context.Context, keep store.Bound, was int64) (last int64, err error) {
+	last = was
+	for !keep.Before.IsZero() {
+		next, err := s.lastOld(ctx, pack.Nanos(keep.Before), last+1)
+		if err != nil {
+			return 0, err
+		}
+		if next == 0 {
+			break
+		}
+		last = next
+	}
+	if keep.Bytes <= 0 {
+		return last, nil
+	}
+	fits, err := s.lastThatFits(ctx, keep.Bytes)
+	return max(last, fits), err
 }
 
 // lastThatFits is the run up to which partitions must go so that the others

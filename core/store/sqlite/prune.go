@@ -151,28 +151,30 @@ func (t *tx) lastOld(before, from int64) (last int64, err error) {
 func (s *Store) pruneBuckets(ctx context.Context, keep store.Keep, gone *int64) error {
 	for _, tier := range series.Tiers() {
 		bound := keep.Tier(tier)
-		if bound == (store.Bound{}) {
-			continue
-		}
 		if !bound.Before.IsZero() {
 			if err := s.raiseFloor(ctx, tier, bound.Before, gone); err != nil {
 				return err
 			}
 		}
-		for range 20 { // each time a part of what is too much: most is done the first time
-			if bound.Bytes <= 0 {
-				break
-			}
-			cut, err := s.tooMuch(ctx, tier, bound.Bytes, keep.Now)
-			if err != nil {
+		if bound.Bytes > 0 {
+			if err := s.shrinkTier(ctx, tier, bound.Bytes, keep.Now, gone); err != nil {
 				return err
 			}
-			if cut.IsZero() {
-				break
-			}
-			if err := s.raiseFloor(ctx, tier, cut, gone); err != nil {
-				return err
-			}
+		}
+	}
+	return nil
+}
+
+// shrinkTier deletes the oldest buckets of a tier until about most bytes are
+// left. It takes a part of what is too much each time; most goes the first time.
+func (s *Store) shrinkTier(ctx context.Context, tier series.Tier, most int64, now time.Time, gone *int64) error {
+	for range 20 {
+		cut, err := s.tooMuch(ctx, tier, most, now)
+		if err != nil || cut.IsZero() {
+			return err
+		}
+		if err := s.raiseFloor(ctx, tier, cut, gone); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ type snapshot struct {
 	tx  *sql.Tx
 }
 
-// snap lets read read as of one moment.
+// snap calls read, which sees the store as of one moment.
 func (s *Store) snap(ctx context.Context, read func(*snapshot) error) error {
 	select {
 	case <-s.closed:
@@ -69,7 +69,7 @@ func (s *Store) snap(ctx context.Context, read func(*snapshot) error) error {
 }
 
 func (v *snapshot) rows(name string, args []any, each func(scan) error) error {
-	stmt, err := v.s.prepared(v.ctx, name) //nolint:sqlclosecheck // closed with the store
+	stmt, err := v.s.prepared(v.ctx, name)
 	if err != nil {
 		return err
 	}

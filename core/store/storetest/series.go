@@ -1,4 +1,4 @@
-//nolint:thelper,gocognit // tests, not helpers: a failure is told at its own line, a story in one piece
+//nolint:thelper // tests, not helpers: a failure is told at its own line, a story in one piece
 package storetest
 
 import (
