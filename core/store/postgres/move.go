@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,6 +37,7 @@ type move struct {
 // commit is a transaction that was asked to commit and whose answer was lost.
 type commit struct {
 	xact     string
+	turn     int64 // of the ledger
 	recorded []*core.Run
 	ids      []int64
 	did      bool // it is known to have taken place
@@ -96,7 +98,7 @@ func (s *Store) move(ctx context.Context, what string, do func(*move) error) err
 	case answered:
 		s.undo()
 	default:
-		c := &commit{xact: m.xact, recorded: m.recorded}
+		c := &commit{xact: m.xact, turn: l.turn, recorded: m.recorded}
 		for _, run := range m.recorded {
 			c.ids = append(c.ids, run.ID)
 		}
@@ -166,8 +168,8 @@ func (s *Store) resume(ctx context.Context, conn *pgx.Conn) error {
 	if c == nil {
 		return nil
 	}
-	var outcome string
-	if err := conn.QueryRow(ctx, s.texts["outcome"], c.xact).Scan(&outcome); err != nil {
+	outcome, err := s.outcome(ctx, conn, c)
+	if err != nil {
 		return fmt.Errorf("ask what became of a transaction: %w", err)
 	}
 	if outcome == "in progress" {
@@ -188,6 +190,32 @@ func (s *Store) resume(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	return nil
+}
+
+// outcome is what became of c. A server that crashed gives the numbers of
+// transactions that left no trace to others, so that a number that was committed
+// does not tell whose it was: the ledger must have had the turn of c as well,
+// and the newest run of c must be there.
+func (s *Store) outcome(ctx context.Context, conn *pgx.Conn, c *commit) (outcome string, err error) {
+	var turn int64
+	if err := conn.QueryRow(ctx, s.texts["outcome"], c.xact).Scan(&outcome, &turn); err != nil || outcome != "committed" {
+		return outcome, err
+	}
+	if turn < c.turn {
+		return "lost", nil
+	}
+	for i, id := range slices.Backward(c.ids) {
+		if id == 0 {
+			continue
+		}
+		var there bool
+		err := conn.QueryRow(ctx, s.texts["is_recorded"], id, c.recorded[i].Assignment, pack.Nanos(c.recorded[i].Ended)).Scan(&there)
+		if err == nil && !there {
+			outcome = "lost"
+		}
+		return outcome, err
+	}
+	return outcome, nil
 }
 
 // settle adds the standings, roll-ups and transitions that have changed, and

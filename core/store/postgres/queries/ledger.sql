@@ -8,7 +8,10 @@ UPDATE ledger SET turn = $1, run = $2, latest_run = $3, seq = $4, latest_transit
 
 -- What became of a transaction whose commit was not answered.
 -- name: outcome
-SELECT coalesce(pg_xact_status($1::xid8), 'forgotten');
+SELECT coalesce(pg_xact_status($1::xid8), 'forgotten'), turn FROM ledger;
+
+-- name: is_recorded
+SELECT EXISTS (SELECT 1 FROM runs AS r JOIN assignments AS a ON a.key = r.assignment WHERE r.id = $1 AND a.id = $2 AND r.ended = $3);
 
 -- name: rollups_since
 SELECT body FROM rollups WHERE turn > $1;
