@@ -63,6 +63,7 @@ type StageResult struct {
 	Nodes  []ExplainNode `json:"nodes,omitempty" doc:"of a condition: the value of each sub-expression"`
 	N      int           `json:"n,omitempty" doc:"of a window: events in it"`
 	Need   int           `json:"need,omitempty" doc:"of a window: events that open it"`
+	Of     int           `json:"of,omitempty" doc:"of a window: it counts among this many of the newest events"`
 	Exit   int           `json:"exit,omitempty" doc:"of a window: it closes at this many or fewer"`
 	Quiet  Duration      `json:"quiet,omitempty" doc:"of a window: it closes after this long without an event"`
 	Until  *time.Time    `json:"until,omitempty" doc:"of a dwell or cooldown: when it ends"`

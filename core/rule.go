@@ -52,13 +52,16 @@ type Gate struct {
 	Cooldown Duration `json:"cooldown,omitempty" doc:"after an episode closes, none opens for this long"`
 }
 
-// Window is the flap gate: it opens at Count matching events within Within and
-// closes at Exit or fewer, or after Quiet without one.
+// Window is the flap gate: it opens at Count matching events within Within, or
+// among the newest Of events of the partition, matching or not, and closes at
+// Exit or fewer, or after Quiet without one. With both, an event must be among
+// the newest and young enough.
 type Window struct {
 	Count  int      `json:"count" doc:"how many matching events open it; at least 1"`
-	Within Duration `json:"within" doc:"in this long"`
+	Within Duration `json:"within,omitempty" doc:"in this long"`
+	Of     int      `json:"of,omitempty" doc:"among this many of the newest runs, or changes of health, of the partition; instead of within or with it"`
 	Exit   int      `json:"exit,omitempty" doc:"it closes at this many or fewer; default 0"`
-	Quiet  Duration `json:"quiet,omitempty" doc:"it closes after this long without a matching event; default within"`
+	Quiet  Duration `json:"quiet,omitempty" doc:"it closes after this long without a matching event; default within, and with of alone never"`
 	Refire Refire   `json:"refire,omitzero" doc:"never, every (matching event) or a duration; default never"`
 }
 

@@ -478,7 +478,7 @@ func (b *builder) gate() {
 		}
 	}
 	b.program.gate = gate{
-		rule: b.program.Rule.ID, revision: b.program.Revision, dwell: g.For.Std(), cooldown: g.Cooldown.Std(),
+		rule: b.program.Rule.ID, revision: b.program.Revision, runs: b.program.runs, dwell: g.For.Std(), cooldown: g.Cooldown.Std(),
 		window: withDefaults(g.Window), recover: named(b.program.Rule.Recover),
 	}
 	b.program.gate.word()
@@ -488,9 +488,15 @@ func (b *builder) window(w core.Window) {
 	if w.Count < 1 || w.Count > maxCount {
 		b.bad("gate.window.count", "gate", fmt.Sprintf("write 1 to %d", maxCount), "%d is not a count of events", w.Count)
 	}
-	if w.Within <= 0 {
-		b.bad("gate.window.within", "gate", "write for example within: 10m", "says in how long the events must happen, and is missing")
+	switch {
+	case w.Within == 0 && w.Of == 0:
+		b.bad("gate.window.within", "gate", "write for example within: 10m, or of: 10", "says in how long, or among how many, the events must happen, and is missing")
+	case w.Of < 0 || w.Of > maxOf:
+		b.bad("gate.window.of", "gate", fmt.Sprintf("write count to %d", maxOf), "%d is not a number of events", w.Of)
+	case w.Of > 0 && w.Of < w.Count:
+		b.bad("gate.window.of", "gate", fmt.Sprintf("write %d or more", w.Count), "%d of %d can never match", w.Count, w.Of)
 	}
+	b.of(w)
 	if w.Exit < 0 || w.Exit >= max(w.Count, 1) {
 		b.bad("gate.window.exit", "gate", "write 0, or less than count", "%d must be from 0 to count - 1 (%d)", w.Exit, w.Count-1)
 	}
@@ -499,6 +505,31 @@ func (b *builder) window(w core.Window) {
 	b.span("gate.window.refire", w.Refire.Each)
 	if w.Refire.Each > 0 && w.Refire.Each < core.Duration(time.Second) {
 		b.bad("gate.window.refire", "gate", "write 1s or more", "%s is too often", w.Refire.Each)
+	}
+}
+
+// of checks that a window over the newest events has events to count.
+func (b *builder) of(w core.Window) {
+	if w.Of == 0 {
+		return
+	}
+	runs := 0
+	timed := b.program.when != nil && b.program.when.Timed()
+	for _, t := range b.program.triggers {
+		timed = timed || t.when != nil && t.when.Timed()
+		if t.kind == core.KindMetric {
+			b.bad("gate.window.of", "gate", "write on: run.completed, and the threshold in when", "a metric begins once, and is not counted among runs")
+			return
+		}
+		if t.bit >= 1<<healthKinds {
+			runs++
+		}
+	}
+	if timed {
+		b.bad("gate.window.of", "gate", "write within, or leave now and health_for out of the condition", "an event cannot be counted among the newest by a condition that time alone can change")
+	}
+	if runs > 0 && runs < len(b.program.triggers) {
+		b.bad("gate.window.of", "gate", "write a rule of its own for the runs", "runs and changes of health are not counted together")
 	}
 }
 

@@ -66,6 +66,19 @@ func TestCompileRefuses(t *testing.T) {
 		{"by", func(r *core.Rule) { r.Gate.By = "system.idd" }, "gate.by", ""},
 		{"window count", func(r *core.Rule) { r.Gate.Window = &core.Window{Within: 1} }, "gate.window.count", "write 1 to 1000"},
 		{"window within", func(r *core.Rule) { r.Gate.Window = &core.Window{Count: 1} }, "gate.window.within", "is missing"},
+		{"window of too few", func(r *core.Rule) { r.Gate.Window = &core.Window{Count: 3, Of: 2} }, "gate.window.of", "3 of 2 can never match"},
+		{"window of too many", func(r *core.Rule) { r.Gate.Window = &core.Window{Count: 3, Of: 201} }, "gate.window.of", "write count to 200"},
+		{"window of runs and changes", func(r *core.Rule) {
+			r.On = append(r.On, core.Trigger{Event: "run.failed"})
+			r.Gate.Window = &core.Window{Count: 3, Of: 5}
+		}, "gate.window.of", "not counted together"},
+		{"window of metrics", func(r *core.Rule) {
+			r.On[0] = core.Trigger{Event: "metric", Value: "samples.q", Above: new(1.0)}
+			r.Gate.Window = &core.Window{Count: 3, Of: 5}
+		}, "gate.window.of", "a metric begins once"},
+		{"window of what time changes", func(r *core.Rule) {
+			r.When, r.Gate.Window = `health_for > duration("3m")`, &core.Window{Count: 3, Of: 5}
+		}, "gate.window.of", "time alone can change"},
 		{"window exit", func(r *core.Rule) { r.Gate.Window = &core.Window{Count: 2, Within: 1, Exit: 2} }, "gate.window.exit", "0 to count - 1 (1)"},
 		{"negative", func(r *core.Rule) { r.Gate.Cooldown = -1 }, "gate.cooldown", "is negative"},
 		{"mode", func(r *core.Rule) { r.Mode = "serial" }, "mode", "there are single, queued, restart and parallel"},
@@ -164,11 +177,19 @@ func TestDescribe(t *testing.T) {
 		{core.Gate{Cooldown: minutes(30)}, "Fires once per episode, but not within 30m after an episode closed."},
 		{
 			core.Gate{By: "system.tags.team", Window: &core.Window{Count: 3, Within: minutes(10), Quiet: minutes(5)}},
-			"Fires at 3 matching changes within 10m, once per episode; it closes when none is left or after 5m without one, for each system.tags.team.",
+			"Fires at 3 matching events within 10m, once per episode; it closes when none is left or after 5m without one, for each system.tags.team.",
+		},
+		{
+			core.Gate{Window: &core.Window{Count: 6, Of: 10, Exit: 1}},
+			"Fires at 6 matching events among the newest 10, once per episode; it closes when no more than 1 are left.",
+		},
+		{
+			core.Gate{Window: &core.Window{Count: 2, Of: 3, Within: minutes(10), Quiet: minutes(4)}},
+			"Fires at 2 matching events among the newest 3, none older than 10m, once per episode; it closes when none is left or after 4m without one.",
 		},
 		{
 			core.Gate{Window: &core.Window{Count: 1, Within: minutes(10), Refire: core.Refire{Each: minutes(15)}}},
-			"Fires at the first matching change within 10m and again each 15m while open; it closes when none is left.",
+			"Fires at the first matching event within 10m and again each 15m while open; it closes when none is left.",
 		},
 	} {
 		if got := rules.Describe(test.gate); got != test.want {

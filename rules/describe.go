@@ -37,9 +37,16 @@ func Describe(g core.Gate) string {
 }
 
 func describeWindow(w core.Window) string {
-	text := fmt.Sprintf("at %d matching changes within %s", w.Count, w.Within)
+	which := "within " + w.Within.String()
+	if w.Of > 0 {
+		which = fmt.Sprintf("among the newest %d", w.Of)
+		if w.Within > 0 {
+			which += ", none older than " + w.Within.String()
+		}
+	}
+	text := fmt.Sprintf("at %d matching events %s", w.Count, which)
 	if w.Count == 1 {
-		text = fmt.Sprintf("at the first matching change within %s", w.Within)
+		text = "at the first matching event " + which
 	}
 	switch {
 	case w.Refire.EveryEvent:
@@ -53,7 +60,7 @@ func describeWindow(w core.Window) string {
 	if w.Exit == 0 {
 		end = "none is left"
 	}
-	if w.Quiet < w.Within {
+	if w.Quiet > 0 && (w.Within == 0 || w.Quiet < w.Within) {
 		end += fmt.Sprintf(" or after %s without one", w.Quiet)
 	}
 	return text + "; it closes when " + end

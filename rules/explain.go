@@ -247,12 +247,12 @@ func (x *explainer) window() {
 		y.Marks, y.Spent = append([]mark(nil), y.Marks...), nil
 		y.prune(w, x.now)
 	}
-	n := remark{stage: core.StageWindow, ok: y.Latch, n: len(y.Marks), need: w.Count, say: opened, gate: &x.r.gate}
+	n := remark{stage: core.StageWindow, ok: y.Latch, n: y.matches(), need: w.Count, say: opened, gate: &x.r.gate}
 	if !y.Latch {
 		n.say = counting
 	}
-	missing := w.Count - len(y.Marks)
-	x.say(n, fmt.Sprintf("%d more matching %s within %s", missing, plural(missing, "change"), w.Within), time.Time{})
+	missing := w.Count - n.n
+	x.say(n, fmt.Sprintf("%d more matching %s %s", missing, plural(missing, x.r.word()), scope(w, x.r.runs)), time.Time{})
 }
 
 func plural(n int, word string) string {
@@ -375,7 +375,10 @@ func (x *explainer) firing() {
 	default:
 		need := "the episode must close first: when it no longer holds"
 		if w := p.gate.window; w != nil {
-			need = fmt.Sprintf("the episode must close first: at %d or fewer in the window, or after %s without one, at the earliest %s", w.Exit, w.Quiet, full(p.closes(w)))
+			need = "the episode must close first: it " + ends(w)
+			if at := p.closes(w); !at.IsZero() {
+				need += ", at the earliest " + full(at)
+			}
 		}
 		x.say(remark{stage: core.StageFiring, text: text}, need, time.Time{})
 	}

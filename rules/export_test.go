@@ -30,14 +30,19 @@ func (quiet) compose(f core.Firing, _ *member, _ time.Time) core.Firing {
 	return f
 }
 
-// Event gives the gate an event, after the timers that are due before it, and
-// returns the ids of what fired and recovered.
-func (f *Flap) Event(seq int64, at time.Time) []string {
+// Event gives the gate an event, which matches or only has its place among the
+// newest, after the timers that are due before it, and returns the ids of what
+// fired and recovered.
+func (f *Flap) Event(seq int64, at time.Time, matches bool) []string {
 	out := f.until(at, false)
 	t := event{Transition: core.Transition{Seq: seq, At: at, Subject: core.Subject{Kind: core.OfSystem, ID: "s"}}}
 	v := &turn{}
 	v.reset(quiet{}, at, &t)
-	f.p.match(v, &member{Subject: t.Subject, Event: t, First: seq})
+	if ev := (&member{Subject: t.Subject, Event: t, First: seq}); matches {
+		f.p.match(v, ev)
+	} else {
+		f.p.miss(v, ev)
+	}
 	return append(out, fired(v)...)
 }
 

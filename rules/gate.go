@@ -15,6 +15,7 @@ import (
 // gate is what a rule demands before it may act; immutable.
 type gate struct {
 	rule, revision string
+	runs           bool // it looks at runs
 	dwell          time.Duration
 	window         *core.Window // defaults filled in, or nil
 	cooldown       time.Duration
@@ -29,8 +30,8 @@ type gate struct {
 func (g *gate) word() {
 	g.lasts = core.Duration(g.dwell).String()
 	if w := g.window; w != nil {
-		g.counted = fmt.Sprintf(" of %d in %s", w.Count, w.Within)
-		g.closes = fmt.Sprintf("%s; closes at %d or after %s without one", g.counted, w.Exit, w.Quiet)
+		g.counted = fmt.Sprintf(" of %d %s", w.Count, scope(w, g.runs))
+		g.closes = g.counted + "; " + ends(w)
 	}
 }
 
@@ -124,12 +125,14 @@ func (p *part) match(t *turn, ev *member) {
 	p.dirty = true
 	w := p.gate.window
 	if w != nil {
-		switch p.insert(w, mark{ev.First, t.at}) {
+		switch p.insert(w, mark{Seq: ev.First, At: t.at}) {
 		case duplicate:
 			return
 		case tooLate:
 			t.note(remark{stage: core.StageWindow, text: "older than " + w.Within.String() + " before the newest event; not counted"})
 			t.say(p, ev, core.Drop, core.StageWindow, time.Time{})
+			t.clear()
+			p.drain(t, w)
 			return
 		case counted:
 		}
@@ -143,6 +146,36 @@ func (p *part) match(t *turn, ev *member) {
 	}
 	p.handled = t.seq
 	p.approach(t, m)
+}
+
+// miss takes an event that has its place in a window over the newest events and
+// does not match. It is said only when it closes the window.
+func (p *part) miss(t *turn, ev *member) {
+	w := p.gate.window
+	if p.insert(w, mark{Seq: ev.First, At: t.at, Miss: true}) == duplicate {
+		return
+	}
+	p.dirty = true
+	for i := range p.Members {
+		if m := &p.Members[i]; m.Subject == ev.Subject {
+			m.Event = ev.Event // how it is now
+		}
+	}
+	p.drain(t, w)
+}
+
+// drain closes a window over the newest events when an event left too few in
+// it, and forgets it when none is left.
+func (p *part) drain(t *turn, w *core.Window) {
+	n := p.matches()
+	switch {
+	case w.Of == 0:
+	case p.Latch && n <= w.Exit:
+		t.note(remark{stage: core.StageWindow, n: n, need: w.Count, text: fmt.Sprintf("closes with %d left %s", n, scope(w, p.gate.runs))})
+		p.shutdown(t, p.last(), "the window closed")
+	case !p.Latch && n == 0 && p.Episode == "":
+		p.Members = nil
+	}
 }
 
 // join makes the subject a member, or renews what it is a member for.
@@ -160,7 +193,7 @@ func (p *part) join(ev *member) *member {
 
 // count is the window stage; it reports whether the event goes on.
 func (p *part) count(t *turn, w *core.Window, m *member) bool {
-	r := remark{stage: core.StageWindow, n: len(p.Marks), need: w.Count, say: opened, gate: p.gate}
+	r := remark{stage: core.StageWindow, n: p.matches(), need: w.Count, say: opened, gate: p.gate}
 	if !p.Latch && r.n < w.Count {
 		r.say = counting
 		t.note(r)
@@ -301,7 +334,13 @@ func (p *part) recheck(t *turn, concerns func(*member) bool) {
 	}
 	clear(p.Members[n:])
 	p.Members = p.Members[:n]
-	if last == nil || n > 0 || p.Episode == "" {
+	if last == nil || n > 0 {
+		return
+	}
+	if p.Episode == "" {
+		if w := p.gate.window; w != nil && w.Of > 0 {
+			p.Marks, p.dirty = nil, true // nothing that would push them out will happen
+		}
 		return
 	}
 	if t.event != nil && t.event.Subject == last.Subject {
@@ -430,7 +469,7 @@ func (p *part) tick(t *turn, now time.Time) {
 	p.ripen(t)
 	if due(p.refireAt()) && len(p.Members) > 0 {
 		each := p.gate.window.Refire.Each.Std()
-		t.note(remark{stage: core.StageWindow, ok: true, n: len(p.Marks), need: p.gate.window.Count, text: "open; fires again each " + p.gate.window.Refire.Each.String()})
+		t.note(remark{stage: core.StageWindow, ok: true, n: p.matches(), need: p.gate.window.Count, text: "open; fires again each " + p.gate.window.Refire.Each.String()})
 		p.offer(t, &p.Members[0])
 		if missed := now.Sub(p.LastAt).Truncate(each); p.Pending == "" && missed > 0 {
 			p.LastAt, p.dirty = p.LastAt.Add(missed), true
@@ -443,9 +482,10 @@ func (p *part) tick(t *turn, now time.Time) {
 	}
 	if w := p.gate.window; w != nil {
 		if p.Latch && due(p.closes(w)) {
-			n := len(p.Marks)
+			n := p.matches()
 			p.prune(w, t.at)
-			t.note(remark{stage: core.StageWindow, n: len(p.Marks), need: w.Count, text: fmt.Sprintf("closes with %d left of %d", len(p.Marks), n)})
+			left := p.matches()
+			t.note(remark{stage: core.StageWindow, n: left, need: w.Count, text: fmt.Sprintf("closes with %d left of %d", left, n)})
 			p.shutdown(t, p.last(), "the window closed")
 		}
 		p.dryOut(w, t.at)

@@ -72,6 +72,7 @@ type Machine struct {
 	sick   map[string]core.Problems // rules that do not compile
 	stored map[string][]byte        // gate state of rules that are not live
 	index  index
+	spread []*live                  // whose windows count the newest events of several subjects, in order of id
 	parts  map[core.Subject][]*part // that have the subject or one of its assignments as a member, in order of key
 	held   map[*part]bool           // whose offer unless holds back
 	blamed map[*part]bool           // of these, where unless reads causes
@@ -120,6 +121,7 @@ type live struct {
 	waiting []*part // offers that the mode holds back, oldest first
 	queue   []*part // owners of queued firings, oldest first
 	closing map[*part]bool
+	unknown int64     // the event whose condition could not be evaluated
 	told    time.Time // when it said last that an expression failed of a run
 }
 
@@ -195,6 +197,7 @@ func (m *Machine) handle(at, now time.Time) []Output {
 	for _, r := range m.candidates(&m.event, of) {
 		m.consider(r, of, at, now)
 	}
+	m.misses(at, now)
 	for _, p := range m.retry(&m.event) {
 		if p.handled != m.event.Seq {
 			m.run(&m.out, p, at, now, &m.event, func(v *turn) { p.reoffer(v) })
@@ -223,6 +226,55 @@ func (m *Machine) recheck(at, now time.Time) {
 			p.recheck(v, func(b *member) bool { return all || b.Subject == s })
 		})
 	}
+}
+
+// misses gives the event to the windows that count it among the newest and that
+// it did not match.
+func (m *Machine) misses(at, now time.Time) {
+	t := &m.event
+	if t.Removed {
+		return
+	}
+	m.near = m.near[:0]
+	for _, p := range m.parts[t.Subject] {
+		if p.rule.by == nil && p.rule.numbers(t) {
+			m.near = append(m.near, p)
+		}
+	}
+	for _, r := range m.spread {
+		if len(r.parts) == 0 || !r.numbers(t) {
+			continue
+		}
+		m.show(t, core.KindChanged, at)
+		name, _ := m.partition(r, t)
+		if p := r.parts[name]; p != nil {
+			m.near = append(m.near, p)
+		}
+	}
+	m.ev = member{Subject: t.Subject, Event: *t, First: t.Seq}
+	for _, p := range m.near {
+		if place(t.Seq) > p.Top {
+			m.run(&m.out, p, at, now, t, func(v *turn) { p.miss(v, &m.ev) })
+		}
+	}
+}
+
+// numbers reports whether a window of the rule counts the event among the
+// newest, whether or not it matches: it is of a subject that a trigger looks at,
+// and says something of it. A run that could not be asked does so only for rules
+// that look at those; an event whose condition could not be evaluated does not.
+func (r *live) numbers(t *event) bool {
+	if w := r.gate.window; w == nil || w.Of == 0 || (t.Of != nil) != r.runs || r.unknown == t.Seq || t.At.Before(r.begin) {
+		return false
+	}
+	unasked := t.Of != nil && t.Of.Outcome == core.Error
+	for i := range r.triggers {
+		g := &r.triggers[i]
+		if g.subject == t.Subject.Kind && (!unasked || g.kind == core.KindError || g.kind == core.KindCompleted) {
+			return true
+		}
+	}
+	return false
 }
 
 // good reports whether it is good news.
@@ -385,6 +437,9 @@ func (m *Machine) consider(r *live, of kinds, at, now time.Time) {
 	}
 	m.show(t, kind, at)
 	verdict := m.condition(r, kind, t.Subject.Kind, of)
+	if verdict.failed {
+		r.unknown = t.Seq
+	}
 	if !verdict.ok && (verdict.failed || !verdict.timed) {
 		m.reject(r, at, now)
 		return

@@ -40,6 +40,12 @@ func (m *Machine) SetRules(saved []Saved, now time.Time) []Output {
 			m.install(p, s.At, now)
 		}
 	}
+	m.spread = m.spread[:0]
+	for _, r := range m.sortedRules() {
+		if r.by != nil && r.gate.window != nil && r.gate.window.Of > 0 {
+			m.spread = append(m.spread, r)
+		}
+	}
 	m.settleAll(&out, now)
 	return out
 }

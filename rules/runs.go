@@ -267,7 +267,7 @@ func (m *Machine) Wanted() (outcomes []core.Outcome, some bool) {
 				outcomes = append(outcomes, core.Error)
 			}
 		}
-		all = all || len(r.parts) > 0 && (r.gate.window == nil || r.gate.dwell > 0)
+		all = all || len(r.parts) > 0 && (r.gate.window == nil || r.gate.window.Of > 0 || r.gate.dwell > 0)
 	}
 	if all {
 		return nil, true

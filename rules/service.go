@@ -184,7 +184,7 @@ func (r *Runner) Stats() Stats {
 
 // summary says where a partition stands.
 func (p *part) summary(now time.Time) GateState {
-	out := GateState{Partition: p.name, Open: p.Fired > 0 || p.Latch, Episode: p.Episode, Fired: p.Fired, Held: p.Pending, N: len(p.Marks)}
+	out := GateState{Partition: p.name, Open: p.Fired > 0 || p.Latch, Episode: p.Episode, Fired: p.Fired, Held: p.Pending, N: p.matches()}
 	for i := range p.Members {
 		out.Subjects = append(out.Subjects, p.Members[i].Subject)
 	}
@@ -197,7 +197,7 @@ func (p *part) summary(now time.Time) GateState {
 		inside.Marks = slices.Clone(p.Marks)
 		inside.Spent = nil
 		inside.prune(w, now)
-		out.N = len(inside.Marks)
+		out.N = inside.matches()
 	}
 	out.Text = p.words(now, out.N)
 	return out

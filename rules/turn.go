@@ -123,7 +123,7 @@ func (r *remark) result(out *core.StageResult) {
 	out.Stage, out.OK, out.Failed, out.Nodes = r.stage, r.ok, r.failed, r.nodes
 	out.N, out.Need, out.Text = r.n, r.need, r.text
 	if r.gate != nil && r.gate.window != nil && r.stage == core.StageWindow {
-		out.Exit, out.Quiet = r.gate.window.Exit, r.gate.window.Quiet
+		out.Exit, out.Quiet, out.Of = r.gate.window.Exit, r.gate.window.Quiet, r.gate.window.Of
 	}
 	if !r.until.IsZero() {
 		out.Until = new(r.until)

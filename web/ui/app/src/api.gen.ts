@@ -1581,6 +1581,8 @@ export interface StageResult {
 	n?: number;
 	/** of a window: events that open it */
 	need?: number;
+	/** of a window: it counts among this many of the newest events */
+	of?: number;
 	/** of a window: it closes at this many or fewer */
 	exit?: number;
 	/** of a window: it closes after this long without an event */
@@ -1901,17 +1903,21 @@ export interface Why {
 }
 
 /**
- * Window is the flap gate: it opens at Count matching events within Within and
- * closes at Exit or fewer, or after Quiet without one.
+ * Window is the flap gate: it opens at Count matching events within Within, or
+ * among the newest Of events of the partition, matching or not, and closes at
+ * Exit or fewer, or after Quiet without one. With both, an event must be among
+ * the newest and young enough.
  */
 export interface Window {
 	/** how many matching events open it; at least 1 */
 	count: number;
 	/** in this long */
-	within: Duration;
+	within?: Duration;
+	/** among this many of the newest runs, or changes of health, of the partition; instead of within or with it */
+	of?: number;
 	/** it closes at this many or fewer; default 0 */
 	exit?: number;
-	/** it closes after this long without a matching event; default within */
+	/** it closes after this long without a matching event; default within, and with of alone never */
 	quiet?: Duration;
 	/** never, every (matching event) or a duration; default never */
 	refire?: Refire;

@@ -51,7 +51,7 @@ export function GateCard({ gate, onChange, envs, words, problems, readOnly }: Pr
             label="Count in a window"
             on={gate.counted}
             disabled={readOnly}
-            onChange={(on) => set(on ? { counted: true, count: gate.count || "3", within: gate.within || "10m" } : { counted: false })}
+            onChange={(on) => set(on ? { counted: true, count: gate.count || "3", within: gate.within || (gate.of ? "" : "10m") } : { counted: false })}
           />
           {gate.counted && (
             <div class="gt-pair">
@@ -63,7 +63,17 @@ export function GateCard({ gate, onChange, envs, words, problems, readOnly }: Pr
                 readOnly={readOnly}
                 onInput={(v) => set({ count: v })}
               />
-              {text("Within", "within", "window.within", "10m")}
+              {text("Within", "within", "window.within", gate.of ? "any time" : "10m")}
+              <TextField
+                label="Of the newest"
+                value={gate.of}
+                placeholder="any number"
+                inputMode="numeric"
+                hint="events, matching or not"
+                error={at("window.of")}
+                readOnly={readOnly}
+                onInput={(v) => set({ of: v })}
+              />
             </div>
           )}
           {!gate.counted && <p class="hint">Fire only when it happens several times, for example 3 times in 10 min.</p>}
@@ -84,7 +94,7 @@ export function GateCard({ gate, onChange, envs, words, problems, readOnly }: Pr
             readOnly={readOnly}
             onInput={(v) => set({ exit: v })}
           />
-          {text("Or when quiet for", "quiet", "window.quiet", gate.within || "as long as the window", "without another one")}
+          {text("Or when quiet for", "quiet", "window.quiet", gate.within || (gate.of ? "never" : "as long as the window"), "without another one")}
           <Select
             label="While it is open"
             value={gate.refire}
@@ -246,7 +256,13 @@ function WindowArt({ gate }: { gate: GateForm }) {
       {gate.counted && <path d="M40 40v3h116v-3" class="art-bracket" />}
       {gate.counted && (
         <text x="98" y="11" class="art-text">
-          {`${gate.count || "?"} in ${gate.within ? durationWords(duration(gate.within)) : "?"}`}
+          {[
+            gate.count || "?",
+            gate.of && `of ${gate.of}`,
+            gate.within ? `in ${durationWords(duration(gate.within))}` : gate.of ? "" : "in ?",
+          ]
+            .filter(Boolean)
+            .join(" ")}
         </text>
       )}
       <Fired x={xs.at(-1) ?? from} />

@@ -15,6 +15,7 @@ export interface GateForm {
   counted: boolean;
   count: string;
   within: string;
+  of: string;
   exit: string;
   quiet: string;
   refire: RefireKind;
@@ -34,6 +35,7 @@ export function gateForm(gate: Gate | undefined): GateForm {
     counted: w !== undefined && w !== null,
     count: w ? String(w.count) : "",
     within: w?.within ?? "",
+    of: w?.of ? String(w.of) : "",
     exit: w?.exit ? String(w.exit) : "",
     quiet: w?.quiet ?? "",
     refire: refire === "every" ? "every" : named ? "never" : "each",
@@ -54,7 +56,9 @@ export function formGate(form: GateForm): Gate | undefined {
 }
 
 function formWindow(form: GateForm): Window {
-  const w: Window = { count: whole(form.count), within: duration(form.within) };
+  const w: Window = { count: whole(form.count) };
+  if (form.within.trim()) w.within = duration(form.within);
+  if (form.of.trim()) w.of = whole(form.of);
   if (whole(form.exit) > 0) w.exit = whole(form.exit);
   if (form.quiet.trim()) w.quiet = duration(form.quiet);
   if (form.refire === "every") w.refire = "every";
