@@ -18,6 +18,8 @@ type Explanation struct {
 	Need      string        `json:"need,omitempty" doc:"what must happen for it to fire"`
 	NextAt    *time.Time    `json:"next_at,omitempty" doc:"the earliest it could fire if nothing changes"`
 	Stages    []StageResult `json:"stages" doc:"in order, also those behind the one that stands in the way"`
+	Gate      Gate          `json:"gate,omitzero" doc:"what it demands, with a preset written out"`
+	Demands   string        `json:"demands,omitempty" doc:"the same in words"`
 	Partition string        `json:"partition,omitempty"`
 	Episode   string        `json:"episode,omitempty"`
 	Fired     int           `json:"fired" doc:"firings of the episode that is open"`

@@ -45,6 +45,7 @@ type Trigger struct {
 // Gate is what a change must prove before a Rule may act. Zero lets every
 // matching change through.
 type Gate struct {
+	Preset   string   `json:"preset,omitempty" doc:"steady, page-once, flap-summary, prometheus or nagios: the fields of a gate by name; what is written beside it goes first"`
 	By       string   `json:"by,omitempty" doc:"expr that names the partition; default the subject's id"`
 	For      Duration `json:"for,omitempty" doc:"dwell: it must hold this long"`
 	While    string   `json:"while,omitempty" doc:"expr that must stay true during the dwell; default health != \"healthy\""`

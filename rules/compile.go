@@ -234,7 +234,7 @@ func Revision(r core.Rule) string {
 		When   string
 		Gate   core.Gate
 		Unless string
-	}{on, strings.TrimSpace(r.When), r.Gate, strings.TrimSpace(r.Unless)})
+	}{on, strings.TrimSpace(r.When), WriteOut(r.Gate), strings.TrimSpace(r.Unless)})
 	if err != nil {
 		text = []byte(err.Error()) // strings and numbers always marshal
 	}
@@ -468,7 +468,8 @@ func (c *condition) changes(since, now time.Time) time.Time {
 }
 
 func (b *builder) gate() {
-	g := b.program.Rule.Gate
+	b.preset(b.program.Rule.Gate.Preset)
+	g := WriteOut(b.program.Rule.Gate)
 	b.span("gate.for", g.For)
 	b.span("gate.cooldown", g.Cooldown)
 	if w := g.Window; w != nil {

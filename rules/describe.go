@@ -7,8 +7,10 @@ import (
 	"github.com/tocsin-io/tocsin/core"
 )
 
-// Describe says in words what a gate demands, as one sentence.
+// Describe says in words what a gate demands, as one sentence, whether by a
+// preset or not.
 func Describe(g core.Gate) string {
+	g = WriteOut(g)
 	var parts []string
 	if w := withDefaults(g.Window); w != nil {
 		parts = append(parts, describeWindow(*w))

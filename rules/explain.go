@@ -26,6 +26,7 @@ func (m *Machine) Explain(rule string, subject core.Subject, newest Newest, now 
 	}
 	x := &explainer{m: m, r: r, now: now, change: event{Transition: newest.Change}, out: core.Explanation{
 		Rule: rule, Revision: r.Revision, At: now, Subject: subject, Stages: []core.StageResult{},
+		Gate: WriteOut(r.Rule.Gate), Demands: Describe(r.Rule.Gate),
 	}}
 	if f, known := m.world.health[row(subject.Kind)][subject.ID]; known {
 		x.out.Health, x.out.Since = f.health, new(f.since)

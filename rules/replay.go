@@ -344,11 +344,12 @@ func (p *player) write(outputs []Output) error {
 func longest(rules []core.Rule) time.Duration {
 	var out time.Duration
 	for _, r := range rules {
-		all := []time.Duration{r.Gate.For.Std() + r.Gate.Cooldown.Std()}
-		if w := r.Gate.Window; w != nil {
-			all = append(all, w.Within.Std()+r.Gate.For.Std(), w.Quiet.Std()+r.Gate.For.Std(), w.Refire.Each.Std())
+		g := WriteOut(r.Gate)
+		all := []time.Duration{g.For.Std() + g.Cooldown.Std()}
+		if w := g.Window; w != nil {
+			all = append(all, w.Within.Std()+g.For.Std(), w.Quiet.Std()+g.For.Std(), w.Refire.Each.Std())
 		}
-		for _, text := range []string{r.When, r.Unless, r.Gate.While} {
+		for _, text := range []string{r.When, r.Unless, g.While} {
 			all = append(all, spans(text)...)
 		}
 		for _, on := range r.On {

@@ -27,7 +27,8 @@ func (s *server) rules(api huma.API, failed *huma.Schema) {
 				return nil, err
 			}
 			problems := s.Rules.Validate(in.Body, v.systems)
-			return answer(wire.Validated{OK: len(problems) == 0, Problems: problems, Gate: s.Rules.Describe(in.Body.Gate)}), nil
+			words, _ := s.Rules.Describe(in.Body.Gate)
+			return answer(wire.Validated{OK: len(problems) == 0, Problems: problems, Gate: words}), nil
 		})
 	add(s, api, failed, operation{route: "POST /api/v1/rules/expr", id: "check-expression", summary: "Look at one expression"},
 		func(ctx context.Context, in *postObject[wire.ExprCheck]) (*body[wire.ExprReport], error) {
@@ -74,7 +75,8 @@ func (s *server) ruleList(ctx context.Context, _ *empty) (*body[wire.Page[wire.R
 		if err != nil {
 			return nil, err
 		}
-		item := wire.RuleItem{Stored: got, Gate: s.Rules.Describe(got.Object.Gate), Fired: fired[o.ID]}
+		item := wire.RuleItem{Stored: got, Fired: fired[o.ID]}
+		item.Gate, item.Demands = s.Rules.Describe(got.Object.Gate)
 		for _, state := range s.Rules.States(o.ID) {
 			if state.Open {
 				item.Open++

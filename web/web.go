@@ -110,8 +110,8 @@ type Rules interface {
 	Env(where, collector string) (core.ExprEnv, error)
 	// PreviewSilence says what a silence, which was checked, would come to.
 	PreviewSilence(s core.Silence, systems []core.System, checks []core.Check, rules []core.Rule) core.SilencePreview
-	// Describe says a gate in words.
-	Describe(g core.Gate) string
+	// Describe says a gate in words, and writes its preset out.
+	Describe(g core.Gate) (words string, full core.Gate)
 	// States lists the partitions of a rule that are not at rest.
 	States(rule string) []wire.RuleState
 }

@@ -165,7 +165,7 @@ func (fakeRules) Expr(_ context.Context, c wire.ExprCheck, systems []core.System
 }
 
 func (fakeRules) Env(string, string) (core.ExprEnv, error) { return core.ExprEnv{Version: "1"}, nil }
-func (fakeRules) Describe(g core.Gate) string              { return "for " + g.For.String() }
+func (fakeRules) Describe(g core.Gate) (string, core.Gate) { return "for " + g.For.String(), g }
 func (fakeRules) PreviewSilence(s core.Silence, systems []core.System, _ []core.Check, _ []core.Rule) core.SilencePreview {
 	return core.SilencePreview{Systems: s.Systems.Names, Total: len(systems)}
 }

@@ -102,7 +102,9 @@ func (d ruleDesk) PreviewSilence(s core.Silence, systems []core.System, checks [
 }
 
 // Describe implements web.Rules.
-func (ruleDesk) Describe(g core.Gate) string { return rules.Describe(g) }
+func (ruleDesk) Describe(g core.Gate) (string, core.Gate) {
+	return rules.Describe(g), rules.WriteOut(g)
+}
 
 // States implements web.Rules.
 func (d ruleDesk) States(rule string) []wire.RuleState {

@@ -137,6 +137,7 @@ Without a name all are run but those that take minutes: ` + strings.Join(long, "
 	cmd.Flags().IntVar(&seconds, "seconds", 5, "how long each size is measured")
 	cmd.Flags().StringVar(&cpuProfile, "cpu-profile", "", "write a CPU profile of this process to a file, for go tool pprof")
 	cmd.Flags().IntSliceVar(&sizes, "sizes", nil, "sizes to measure instead of the usual ones")
+	cmd.AddCommand(newBenchNoise(s))
 	return cmd
 }
 

@@ -116,6 +116,9 @@ func printExplanation(out io.Writer, x core.Explanation) error {
 		health += " since " + instant(x.Since)
 	}
 	fmt.Fprintf(table, "health\t%s\n", health)
+	if x.Demands != "" {
+		fmt.Fprintf(table, "gate\t%s\n", printable(x.Demands))
+	}
 	if x.Episode != "" {
 		fmt.Fprintf(table, "episode\t%s, fired %d\n", printable(x.Episode), x.Fired)
 	}

@@ -229,6 +229,7 @@ type Stored[T any] struct {
 type RuleItem struct {
 	Stored[core.Rule]
 	Gate     string         `json:"gate" doc:"the gate in words"`
+	Demands  core.Gate      `json:"demands,omitzero" doc:"the gate with its preset written out"`
 	Open     int            `json:"open" doc:"episodes open now"`
 	Fired    int            `json:"fired" doc:"firings in the last 24 h"`
 	Last     *core.Decision `json:"last,omitempty"`

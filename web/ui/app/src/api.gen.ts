@@ -423,6 +423,10 @@ export interface Explanation {
 	next_at?: string;
 	/** in order, also those behind the one that stands in the way */
 	stages: StageResult[];
+	/** what it demands, with a preset written out */
+	gate?: Gate;
+	/** the same in words */
+	demands?: string;
 	partition?: string;
 	episode?: string;
 	/** firings of the episode that is open */
@@ -621,6 +625,8 @@ export interface FunctionDecl {
  * matching change through.
  */
 export interface Gate {
+	/** steady, page-once, flap-summary, prometheus or nagios: the fields of a gate by name; what is written beside it goes first */
+	preset?: string;
 	/** expr that names the partition; default the subject's id */
 	by?: string;
 	/** dwell: it must hold this long */
@@ -1360,6 +1366,8 @@ export interface Rule {
 export interface RuleItem extends Stored<Rule> {
 	/** the gate in words */
 	gate: string;
+	/** the gate with its preset written out */
+	demands?: Gate;
 	/** episodes open now */
 	open: number;
 	/** firings in the last 24 h */

@@ -5,7 +5,7 @@ import { useId } from "preact/hooks";
 import type { Problem } from "../../api.gen";
 import { Button, Card, Field, Icon, Select, Skeleton, Switch, Tag, TextField } from "../../ui";
 import { type Envs, ExprField } from "./ExprField";
-import { duration, durationWords, type GateForm, gateForm, presets, type RefireKind, under } from "./model";
+import { duration, durationWords, type GateForm, gateForm, named, presets, type RefireKind, under } from "./model";
 
 interface Props {
   gate: GateForm;
@@ -106,6 +106,17 @@ export function GateCard({ gate, onChange, envs, words, problems, readOnly }: Pr
           {gate.refire === "each" && text("Each", "each", "window.refire", "15m")}
         </div>
       )}
+      <div class="gt-more">
+        <Select
+          label="Preset"
+          hint="Its fields apply where nothing is written above."
+          value={gate.preset}
+          options={named}
+          disabled={readOnly}
+          error={at("preset")}
+          onChange={(preset) => set({ preset })}
+        />
+      </div>
       <div class="gt-more exprs">
         <ExprField
           label="Count separately for each"

@@ -9,6 +9,7 @@ export type RefireKind = "never" | "every" | "each";
 
 /** The gate as its form holds it: every field is text, so that half-typed values are kept. */
 export interface GateForm {
+  preset: string;
   by: string;
   hold: string;
   while: string;
@@ -29,6 +30,7 @@ export function gateForm(gate: Gate | undefined): GateForm {
   const refire = w?.refire ?? "never";
   const named = refire === "never" || refire === "every" || refire === "";
   return {
+    preset: gate?.preset ?? "",
     by: gate?.by ?? "",
     hold: gate?.for ?? "",
     while: gate?.while ?? "",
@@ -47,6 +49,7 @@ export function gateForm(gate: Gate | undefined): GateForm {
 /** The gate of a form; undefined when it lets everything through. What is no duration or number is sent as it is: the server says what is wrong. */
 export function formGate(form: GateForm): Gate | undefined {
   const gate: Gate = {};
+  if (form.preset) gate.preset = form.preset;
   if (form.by.trim()) gate.by = form.by.trim();
   if (form.hold.trim()) gate.for = duration(form.hold);
   if (form.while.trim()) gate.while = form.while.trim();
@@ -337,6 +340,16 @@ export const templates: readonly Template[] = [
       do: [webhook("${system.name}: ${from} to ${to}")],
     },
   },
+];
+
+/** The gates that the server knows by name, and what they are for. */
+export const named: readonly (readonly [string, string])[] = [
+  ["", "No preset"],
+  ["steady", "steady: 3 of the newest 20 runs"],
+  ["page-once", "page-once: at most once an hour"],
+  ["flap-summary", "flap-summary: 4 changes in 15 min, then hourly"],
+  ["prometheus", "prometheus: for 5 min"],
+  ["nagios", "nagios: 20 % of the newest 20 runs"],
 ];
 
 /** Gates to begin with. */
