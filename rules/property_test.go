@@ -29,7 +29,7 @@ type naive struct {
 	w             core.Window
 	within, quiet int
 	events        []happening // by Seq - 1
-	newest        int    // how many of them have come
+	newest        int         // how many of them have come
 	clock         int
 	open          bool
 	since, opened int // the newest event when it closed last; the one that opened it
