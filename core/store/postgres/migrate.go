@@ -25,7 +25,7 @@ var ErrNewer = errors.New("a newer release of tocsin has written the database")
 // migrate brings the database behind conn up to the newest migration, all in
 // one transaction, while no other process does.
 func migrate(ctx context.Context, conn *pgx.Conn) error {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	names, err := migrations()
 	if err != nil {
 		return err
 	}
@@ -41,8 +41,7 @@ CREATE TABLE IF NOT EXISTS migrations (version integer PRIMARY KEY CHECK (versio
 			return fmt.Errorf("read its version: %w", err)
 		}
 		if version > len(names) {
-			return fmt.Errorf("%w: it is of version %d and this release knows up to %d; install that release or a later one, or restore a backup",
-				ErrNewer, version, len(names))
+			return newer(version, len(names))
 		}
 		for i, name := range names[version:] {
 			text, err := migrationFiles.ReadFile(name)
@@ -59,6 +58,14 @@ CREATE TABLE IF NOT EXISTS migrations (version integer PRIMARY KEY CHECK (versio
 		}
 		return nil
 	})
+}
+
+// migrations lists the files of all versions, in order.
+func migrations() ([]string, error) { return fs.Glob(migrationFiles, "migrations/*.sql") }
+
+func newer(version, known int) error {
+	return fmt.Errorf("%w: it is of version %d and this release knows up to %d; install that release or a later one, or restore a backup",
+		ErrNewer, version, known)
 }
 
 // loadQueries reads the query files: each query follows a line "-- name: x".

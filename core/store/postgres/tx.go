@@ -37,11 +37,19 @@ func (s *Store) text(name string) (string, error) {
 // the character NUL nor bytes that are not UTF-8.
 func storable(args []any) []any {
 	for i, arg := range args {
-		if text, ok := arg.(string); ok && (!utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0) {
-			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+		if text, ok := arg.(string); ok {
+			args[i] = clean(text)
 		}
 	}
 	return args
+}
+
+// clean is text with a mark in the place of what Postgres cannot store.
+func clean(text string) string {
+	if utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 {
+		return text
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // started is the context of a transaction that has begun: the end of ctx does

@@ -25,7 +25,7 @@ var ErrNewer = errors.New("a newer release of tocsin has written the database")
 // a transaction of its own. Its number is kept as the user_version of the
 // file.
 func migrate(ctx context.Context, conn *sql.Conn) error {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	names, err := migrations()
 	if err != nil {
 		return err
 	}
@@ -34,8 +34,7 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		return fmt.Errorf("read its version: %w", err)
 	}
 	if version > len(names) {
-		return fmt.Errorf("%w: it is of version %d and this release knows up to %d; install that release or a later one, or restore a backup",
-			ErrNewer, version, len(names))
+		return newer(version, len(names))
 	}
 	for i, name := range names[version:] {
 		text, err := migrationFiles.ReadFile(name)
@@ -50,6 +49,14 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return nil
+}
+
+// migrations lists the files of all versions, in order.
+func migrations() ([]string, error) { return fs.Glob(migrationFiles, "migrations/*.sql") }
+
+func newer(version, known int) error {
+	return fmt.Errorf("%w: it is of version %d and this release knows up to %d; install that release or a later one, or restore a backup",
+		ErrNewer, version, known)
 }
 
 // loadQueries reads the query files: each query follows a line "-- name: x".

@@ -378,7 +378,8 @@ func TestDecisionsAreBounded(t *testing.T) {
 // A copy made while somebody writes is whole.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir())
+	dir := t.TempDir()
+	s := open(t, dir)
 	e := fleet(20)
 	apply(t, s, e)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -400,10 +401,10 @@ func TestBackup(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	copied := t.TempDir()
-	if err := s.Backup(t.Context(), filepath.Join(copied, sqlite.File)); err != nil {
+	if err := sqlite.Backup(t.Context(), dir, filepath.Join(copied, sqlite.File)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Backup(t.Context(), filepath.Join(copied, sqlite.File)); err == nil {
+	if err := sqlite.Backup(t.Context(), dir, filepath.Join(copied, sqlite.File)); err == nil {
 		t.Error("a backup overwrites what is there")
 	}
 	cancel()

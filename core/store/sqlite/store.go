@@ -208,21 +208,6 @@ func (s *Store) close() error {
 	return nil
 }
 
-// Backup writes a consistent, compact copy of the database to path, which must
-// not exist. Reading and writing go on meanwhile. To restore, stop tocsin and
-// put the copy in the place of [File], removing its -wal and -shm files.
-func (s *Store) Backup(ctx context.Context, path string) error {
-	db, err := sql.Open("sqlite", s.source())
-	if err == nil {
-		_, err = db.ExecContext(ctx, "VACUUM INTO ?", path)
-		err = errors.Join(err, db.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("back up to %s: %w", path, err)
-	}
-	return nil
-}
-
 // errClosed is the cause of every call after Close.
 var errClosed = errors.New("the database is closed")
 
