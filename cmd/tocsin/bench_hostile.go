@@ -65,7 +65,7 @@ func benchHostile(b *bencher) error {
 	}
 	defer db.Close() //nolint:errcheck // a database for this measurement only
 	w := &witness{database: db}
-	a, err := assemble(b.ctx, w, serveFlags{data: b.dir}, nil, slog.New(slog.DiscardHandler))
+	a, err := assemble(b.ctx, w, serveFlags{place: place{data: b.dir}}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (b *bencher) checks(dir string, rate int) error {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // a database for this measurement only
-	a, err := assemble(b.ctx, db, serveFlags{data: dir, engine: engine.Options{PerHost: 4096, Workers: 512}}, nil, slog.New(slog.DiscardHandler))
+	a, err := assemble(b.ctx, db, serveFlags{place: place{data: dir}, engine: engine.Options{PerHost: 4096, Workers: 512}}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,8 @@ func newRoot(s streams) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newServe(s), newApply(s), newGet(s), newDelete(s), newReplay(s), newReplayRun(s), newRule(s), newSilence(s), newModule(s),
-		newSecret(s), newNodes(s), newLoginLink(s), newBench(s), newCompile(s), newTarget(s), newVersion(s),
+		newSecret(s), newNodes(s), newLoginLink(s), newBackup(s), newRestore(s), newExport(s), newImport(s), newMigrate(s),
+		newBench(s), newCompile(s), newTarget(s), newVersion(s),
 	)
 	usage(root)
 	return root

@@ -48,11 +48,13 @@ const (
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
-	listen, data, database, logLevel, publicURL string
-	node                                        string
-	demo, fullSync                              bool
-	engine                                      engine.Options // all but the buffer set by bench, not by a flag
-	keep                                        keep
+	place
+	listen, logLevel, publicURL string
+	node, secretKey             string
+	proxies                     []string
+	demo, fullSync              bool
+	engine                      engine.Options // all but the buffer set by bench, not by a flag
+	keep                        keep
 }
 
 func newServe(s streams) *cobra.Command {
@@ -73,9 +75,9 @@ Prints where it listens and a link that signs an administrator in once.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.listen, "listen", defaultListen, "address to serve on; port 0 picks a free one")
-	cmd.Flags().StringVar(&f.data, "data", defaultData, "data directory")
-	cmd.Flags().StringVar(&f.database, "database", "", "Postgres to keep everything in instead of the data directory, for example postgres://tocsin@db/tocsin")
+	f.place.add(cmd)
 	cmd.Flags().StringVar(&f.node, "node", "", "name of this process among those that share the --database; the name of the machine unless given")
+	cmd.Flags().StringVar(&f.secretKey, "secret-key", "", "file with the key that secrets are sealed with, made when there is none; "+keyFile+" in the data directory unless given")
 	cmd.Flags().BoolVar(&f.demo, "demo", false, "watch a demo shop that is served beside it; keeps its data in "+demoData+" unless --data is given")
 	cmd.Flags().IntVar(&f.engine.Buffer, "buffer", defaultBuffer, "results that may wait in memory while storage is away, before the oldest passing ones are dropped")
 	cmd.Flags().BoolVar(&f.fullSync, "full-sync", false, "flush the disk with every transaction")
@@ -88,6 +90,7 @@ Prints where it listens and a link that signs an administrator in once.`,
 	cmd.Flags().Var(amountFlag{&f.keep.transitions}, "keep-transitions", "delete transitions that are older; the newest of each subject stays")
 	cmd.Flags().Var(amountFlag{&f.keep.decisions}, "keep-decisions", "delete decisions and ended firings that are older")
 	cmd.Flags().StringVar(&f.publicURL, "public-url", "", "address that people use when a proxy stands in front, for example https://tocsin.example")
+	cmd.Flags().StringSliceVar(&f.proxies, "proxy", nil, "network of that proxy when it is on another machine, for example 10.0.0.0/8: what it says of who asks is believed")
 	return cmd
 }
 
@@ -105,6 +108,17 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 	}
 	if f.engine.Buffer < 1 {
 		return 0, nil, usageError{fmt.Errorf("--buffer %d: write more than 0", f.engine.Buffer)}
+	}
+	if err := f.place.check(); err != nil {
+		return 0, nil, err
+	}
+	for _, proxy := range f.proxies {
+		if _, err := netip.ParsePrefix(proxy); err != nil {
+			return 0, nil, usageError{fmt.Errorf("--proxy %q: write a network such as 10.0.0.0/8, or one address such as 192.0.2.1/32", proxy)}
+		}
+	}
+	if len(f.proxies) > 0 && f.publicURL == "" {
+		return 0, nil, usageError{errors.New("--proxy: name the address that people use with --public-url too")}
 	}
 	if f.node != "" && f.database == "" {
 		return 0, nil, usageError{errors.New("--node is for processes that share a --database: one without it is alone")}
@@ -156,10 +170,6 @@ type database interface { //nolint:interfacebloat // the sum of the roles
 func (f serveFlags) openDatabase(ctx context.Context) (database, error) {
 	if f.database == "" {
 		return sqlite.Open(ctx, f.data, sqlite.Options{FullSync: f.fullSync})
-	}
-	u, err := url.Parse(f.database)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return nil, usageError{errors.New("--database: write postgres://user@host/database")} // without the value: it may hold a password
 	}
 	if err := os.MkdirAll(f.data, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
@@ -243,7 +253,10 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	a := &app{db: db, log: log, crew: newCrew(db, log)}
 	f.engine.Wall = a.crew.now
 	nets := newNetworks()
-	key, err := secret.KeyFile(filepath.Join(f.data, "secret.key"))
+	if f.secretKey == "" {
+		f.secretKey = filepath.Join(f.data, keyFile)
+	}
+	key, err := secret.KeyFile(f.secretKey)
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +311,9 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 	if public != nil {
 		o.Origins = []string{public.Scheme + "://" + public.Host}
 		o.Secure = public.Scheme == "https"
-		o.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+		for _, proxy := range append(f.proxies, "127.0.0.0/8", "::1/128") {
+			o.Proxies = append(o.Proxies, netip.MustParsePrefix(proxy)) // examined before
+		}
 	}
 	a.hub = live.New(live.Deps{
 		Log: db, Catalog: db, Ledger: db, History: db, Trace: db, Logger: a.log,

@@ -48,7 +48,15 @@ func samples() map[string][][]any {
 			{int64(2), made.UnixNano(), int64(0), "web", "front", int64(1), int64(3), "run", int64(4), `{}`},
 			{int64(9), made.UnixNano() - 5, int64(2), "@all", "", int64(1), int64(3), "member", int64(0), `{"why":"<&>\u2028"}`},
 		},
-		"marks":            {{"runs", int64(1000), int64(1)}, {"transitions", int64(1000), int64(-1)}},
+		"marks": {{"runs", int64(1000), int64(1)}, {"transitions", int64(1000), int64(-1)}},
+		"buckets": {
+			{int64(1), int64(1), made.UnixNano(), []byte{1}},
+			{int64(1), int64(1), made.Add(24 * time.Hour).UnixNano(), []byte{}},
+			{int64(1), int64(7), made.Add(time.Hour).UnixNano(), []byte{2}},
+			{int64(3), int64(1), made.UnixNano(), []byte{3}},
+		},
+		"tiers":            {{int64(1), int64(0)}, {int64(2), made.UnixNano()}, {int64(3), int64(-1)}},
+		"added_up":         {{int64(1), int64(2), int64(0), int64(0), int64(9), int64(3), int64(-1), int64(4)}},
 		"objects":          {{"check", "front", int64(3), `{"a": 1, "a": 2}`, int64(1), int64(2), "ann"}},
 		"counters":         {{"catalog", int64(17)}, {"cursor", int64(9)}},
 		"module_files":     {{"sha256:1", bytes.Repeat([]byte{0, 'a', 's', 'm'}, 100_000)}},
@@ -287,7 +295,7 @@ func TestDamaged(t *testing.T) {
 		"a later format":   {change(`"format":1`, `"format":2`), "it is an export of format 2, written by tocsin v1, and this release reads up to 1: import it with that release or a later one"},
 		"cut off":          {whole[:len(whole)/2], "the file ends here, before the end of the export: it was cut off"},
 		"lines missing":    {pack(t, text[:12]), "line 13: the file ends here, before the end of the export: it was cut off"},
-		"a table missing":  {pack(t, append(slices.Clone(text[:1]), text[len(text)-2:]...)), "line 2: the export says that it has 22 tables, and 0 were there"},
+		"a table missing":  {pack(t, append(slices.Clone(text[:1]), text[len(text)-2:]...)), "line 2: the export says that it has 25 tables, and 0 were there"},
 		"a row missing":    {pack(t, slices.Delete(slices.Clone(text), 2, 3)), "table systems was changed since it was written: 2 rows"},
 		"a row changed":    {change(`"db:ping"`, `"db:pong"`), "table assignments was changed since it was written: 2 rows"},
 		"an unknown table": {change(`{"table":"systems"`, `{"table":"sistems"`), `line 2: there is no table "sistems" in this release; the file is of tocsin v1`},
@@ -321,7 +329,7 @@ func TestEarlierFile(t *testing.T) {
 	text := strings.Join(lines(t, file(t)), "")
 	from, to := strings.Index(text, `{"table":"deliveries"`), strings.Index(text, `{"table":"sessions"`)
 	text = text[:from] + text[to:]
-	text = strings.Replace(text, `{"end":"export","rows":22}`, `{"end":"export","rows":21}`, 1)
+	text = strings.Replace(text, `{"end":"export","rows":25}`, `{"end":"export","rows":24}`, 1)
 	dir := filepath.Join(t.TempDir(), "data")
 	r := reader(t, pack(t, []string{text}))
 	if err := sqlite.Fill(t.Context(), dir, r); err != nil {
@@ -335,15 +343,17 @@ func TestEarlierFile(t *testing.T) {
 // derived are tables and columns that are no part of an archive, and why.
 func derived() map[string]string {
 	return map[string]string{
-		"postgres migrations":       "says of which version the schema is",
-		"postgres ledger":           "is found from runs, standings, marks and transitions",
-		"postgres run_partitions":   "says where runs are in this database",
-		"postgres nodes":            "the processes that use this database",
-		"postgres leases":           "what they hold",
-		"postgres asks":             "what they ask each other",
-		"postgres systems.turn":     "when it was changed, for processes that follow",
-		"postgres assignments.turn": "when it was changed, for processes that follow",
-		"postgres rollups.turn":     "when it was changed, for processes that follow",
+		"postgres migrations":        "says of which version the schema is",
+		"postgres ledger":            "is found from runs, standings, marks and transitions",
+		"postgres run_partitions":    "says where runs are in this database",
+		"postgres bucket_partitions": "says where buckets are in this database",
+		"sqlite tiers.bytes":         "is found from buckets",
+		"postgres nodes":             "the processes that use this database",
+		"postgres leases":            "what they hold",
+		"postgres asks":              "what they ask each other",
+		"postgres systems.turn":      "when it was changed, for processes that follow",
+		"postgres assignments.turn":  "when it was changed, for processes that follow",
+		"postgres rollups.turn":      "when it was changed, for processes that follow",
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tocsin-io/tocsin/core/series"
 	"github.com/tocsin-io/tocsin/core/store/archive"
 )
 
@@ -18,6 +20,8 @@ var (
 	// ErrOlder is returned when an earlier release has written the database,
 	// and it is only read.
 	ErrOlder = errors.New("an earlier release of tocsin has written the database")
+	// ErrBusy is returned when processes use a database that must be idle.
+	ErrBusy = errors.New("nodes use the database")
 	// ErrNoDatabase is returned for a database that tocsin has not written.
 	ErrNoDatabase = errors.New("tocsin has written nothing there")
 )
@@ -46,6 +50,15 @@ func disconnect(ctx context.Context, conn *pgx.Conn) {
 // Dump gives into every row of the database, as it is at one instant, in the
 // order of [archive.Tables]. Other processes go on reading and writing.
 func Dump(ctx context.Context, url string, into archive.Rows) error {
+	return dumpAll(ctx, url, into, false)
+}
+
+// DumpIdle is [Dump] of a database that no process uses.
+func DumpIdle(ctx context.Context, url string, into archive.Rows) error {
+	return dumpAll(ctx, url, into, true)
+}
+
+func dumpAll(ctx context.Context, url string, into archive.Rows, idle bool) error {
 	conn, err := connect(ctx, url)
 	if err != nil {
 		return fmt.Errorf("read the database: %w", err)
@@ -73,6 +86,11 @@ func Dump(ctx context.Context, url string, into archive.Rows) error {
 		case version < len(known):
 			return fmt.Errorf("%w: it is of version %d and this release writes %d; start 'tocsin serve' of this release with it once, or use the release that wrote it", ErrOlder, version, len(known))
 		}
+		if idle {
+			if err := mustBeIdle(ctx, t); err != nil {
+				return err
+			}
+		}
 		return dump(ctx, t, into)
 	})
 	if err != nil {
@@ -99,6 +117,8 @@ func left(table string) string {
 	switch table {
 	case "runs":
 		return " WHERE id > (SELECT floor FROM ledger)"
+	case "buckets":
+		return " WHERE at >= (SELECT floor FROM tiers WHERE tiers.tier = buckets.tier)"
 	case "counters":
 		return " WHERE name <> 'shelf'"
 	}
@@ -209,13 +229,8 @@ func mustBeEmpty(ctx context.Context, t pgx.Tx) error {
 	if _, err := t.Exec(ctx, "SELECT 1 FROM ledger FOR UPDATE"); err != nil {
 		return err
 	}
-	var alive string
-	err := t.QueryRow(ctx, "SELECT coalesce(string_agg(name, ', ' ORDER BY name), '') FROM nodes WHERE expires >= clock_timestamp()").Scan(&alive)
-	if err != nil {
+	if err := mustBeIdle(ctx, t); err != nil {
 		return err
-	}
-	if alive != "" {
-		return fmt.Errorf("%w: the nodes %s use it; name a new one", ErrNotEmpty, alive)
 	}
 	for _, table := range archive.Tables() {
 		if table.Seeded {
@@ -232,6 +247,16 @@ func mustBeEmpty(ctx context.Context, t pgx.Tx) error {
 	return nil
 }
 
+// mustBeIdle refuses a database that a process uses.
+func mustBeIdle(ctx context.Context, t pgx.Tx) error {
+	var alive string
+	err := t.QueryRow(ctx, "SELECT coalesce(string_agg(name, ', ' ORDER BY name), '') FROM nodes WHERE expires >= clock_timestamp()").Scan(&alive)
+	if err == nil && alive != "" {
+		err = fmt.Errorf("%w: %s; stop them first", ErrBusy, alive)
+	}
+	return err
+}
+
 // fillTable copies the rows of a table. Triggers, which hold to what happens and
 // not to what has happened, are off meanwhile.
 func fillTable(ctx context.Context, t pgx.Tx, table *archive.Table, from *archive.Reader) error {
@@ -241,8 +266,11 @@ func fillTable(ctx context.Context, t pgx.Tx, table *archive.Table, from *archiv
 		}
 	}
 	rows := &feed{from: from, table: table}
-	if table.Name == "runs" {
+	switch table.Name {
+	case "runs":
 		return fillRuns(ctx, t, rows)
+	case "buckets":
+		return fillBuckets(ctx, t, rows)
 	}
 	if _, err := t.Exec(ctx, "ALTER TABLE "+quoted(table.Name)+" DISABLE TRIGGER USER"); err != nil {
 		return err
@@ -283,6 +311,41 @@ func fillRuns(ctx context.Context, t pgx.Tx, rows *feed) error {
 		first = p.past
 	}
 	return rows.err
+}
+
+// fillBuckets copies buckets by way of a table that ends with the transaction:
+// what partitions they need is known when all are there.
+func fillBuckets(ctx context.Context, t pgx.Tx, rows *feed) error {
+	const made = "archived_buckets"
+	if _, err := t.Exec(ctx, "CREATE TEMPORARY TABLE "+made+" (LIKE buckets) ON COMMIT DROP"); err != nil {
+		return err
+	}
+	if err := rows.copy(ctx, t, made); err != nil {
+		return err
+	}
+	var there []shelf
+	for _, tier := range series.Tiers() {
+		found, err := t.Query(ctx, "SELECT min(at) FROM "+made+" WHERE tier = $1 GROUP BY at / $2::bigint", int32(tier), int64(shelfWidth(tier)))
+		if err != nil {
+			return err
+		}
+		ats, err := pgx.CollectRows(found, pgx.RowTo[int64])
+		if err != nil {
+			return err
+		}
+		for _, at := range ats {
+			p := shelfOf(tier, at)
+			if slices.Contains(there, p) {
+				continue
+			}
+			there = append(there, p)
+			if err := p.make(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := t.Exec(ctx, "INSERT INTO buckets SELECT * FROM "+made)
+	return err
 }
 
 // feed is rows of an archive for COPY, up to where stop says.

@@ -308,6 +308,20 @@ func (p shelf) table() string {
 	return pgx.Identifier{fmt.Sprintf("buckets_%s_%d", p.tier, p.first/int64(shelfWidth(p.tier)))}.Sanitize()
 }
 
+// make makes the partition.
+func (p shelf) make(ctx context.Context, t pgx.Tx) error {
+	for _, text := range []string{
+		fmt.Sprintf("CREATE TABLE %s (LIKE buckets INCLUDING ALL)", p.table()),
+		fmt.Sprintf("ALTER TABLE buckets_%s ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)", p.tier, p.table(), p.first, p.past),
+		fmt.Sprintf("INSERT INTO bucket_partitions (tier, first, past) VALUES (%d, %d, %d)", p.tier, p.first, p.past),
+	} {
+		if _, err := t.Exec(ctx, text); err != nil {
+			return fmt.Errorf("make room for %s: %w", p.tier, err)
+		}
+	}
+	return nil
+}
+
 // makeBucketRoom makes the partitions that are needed, and those of the time to
 // come ahead.
 func (t *moment) makeBucketRoom(tiers []int32, ats []int64, now time.Time) error {
@@ -320,16 +334,7 @@ func (t *moment) makeBucketRoom(tiers []int32, ats []int64, now time.Time) error
 			return nil
 		}
 		there = append(there, p)
-		for _, text := range []string{
-			fmt.Sprintf("CREATE TABLE %s (LIKE buckets INCLUDING ALL)", p.table()),
-			fmt.Sprintf("ALTER TABLE buckets_%s ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)", p.tier, p.table(), p.first, p.past),
-		} {
-			if _, err := t.tx.tx.Exec(t.ctx, text); err != nil {
-				return fmt.Errorf("make room for %s: %w", p.tier, err)
-			}
-		}
-		_, err := t.exec("insert_bucket_partition", int32(p.tier), p.first, p.past)
-		return err
+		return p.make(t.ctx, t.tx.tx)
 	}
 	for _, tier := range series.Tiers() {
 		today := shelfOf(tier, now.UnixNano())

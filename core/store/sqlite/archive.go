@@ -129,12 +129,18 @@ func fill(ctx context.Context, conn *sql.Conn, from *archive.Reader) error {
 			return err
 		}
 	}
+	if _, err := conn.ExecContext(ctx, settled, bucketOverhead); err != nil {
+		return err
+	}
 	check := archive.NewChecker()
 	if err := dump(ctx, conn, check); err != nil {
 		return err
 	}
 	return from.Verify(check)
 }
+
+// settled makes of the tables what is derived from them.
+const settled = "UPDATE tiers SET bytes = (SELECT coalesce(sum(length(body) + ?), 0) FROM buckets AS b WHERE b.tier = tiers.tier)"
 
 // mustBeEmpty refuses a database that holds more than every new one has.
 func mustBeEmpty(ctx context.Context, conn *sql.Conn) error {
@@ -181,9 +187,7 @@ func fillTable(ctx context.Context, conn *sql.Conn, t *archive.Table, from *arch
 		}
 	}
 	if t.Seeded {
-		if _, err := conn.ExecContext(ctx, "DELETE FROM "+quoted(t.Name)); err != nil {
-			return err
-		}
+		return update(ctx, conn, t, from)
 	}
 	stmt, err := conn.PrepareContext(ctx, "INSERT INTO "+quoted(t.Name)+" ("+strings.Join(columns, ", ")+") VALUES ("+strings.Join(values, ", ")+")")
 	if err != nil {
@@ -200,6 +204,36 @@ func fillTable(ctx context.Context, conn *sql.Conn, t *archive.Table, from *arch
 		}
 		if _, err := stmt.ExecContext(ctx, row...); err != nil {
 			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+	}
+}
+
+// update writes rows of which there is one each from the beginning.
+func update(ctx context.Context, conn *sql.Conn, t *archive.Table, from *archive.Reader) error {
+	var set, where []string
+	for i, c := range t.Columns {
+		pair := fmt.Sprintf("%s = ?%d", quoted(c.Name), i+1)
+		if i < t.Key {
+			where = append(where, pair)
+		} else {
+			set = append(set, pair)
+		}
+	}
+	query := "UPDATE " + quoted(t.Name) + " SET " + strings.Join(set, ", ") + " WHERE " + strings.Join(where, " AND ")
+	for {
+		row, err := from.Row()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		result, err := conn.ExecContext(ctx, query, row...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(fmt.Errorf("%s: this release has no row %v", t.Name, row[:t.Key]), err)
 		}
 	}
 }

@@ -5,16 +5,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/tocsin-io/tocsin/core/store/archive"
 )
 
 var (
 	// ErrNoDatabase is returned for a data directory without a database.
 	ErrNoDatabase = errors.New("there is no database in it")
-	// ErrExists is returned where a file would be overwritten.
-	ErrExists = errors.New("it is there already and is not overwritten")
 	// ErrOlder is returned when an earlier release has written the database,
 	// and it is only read.
 	ErrOlder = errors.New("an earlier release of tocsin has written the database")
@@ -73,15 +74,12 @@ func Backup(ctx context.Context, dir, path string) error {
 }
 
 func backup(ctx context.Context, dir, path string) (err error) {
-	if _, err := os.Lstat(path); err == nil {
-		return ErrExists
-	}
 	r, err := openReader(ctx, filepath.Join(dir, File))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	return appear(path, func(part string) error {
+	return archive.Create(path, func(part string) error {
 		if _, err := r.conn.ExecContext(ctx, "VACUUM INTO ?", part); err != nil {
 			return err
 		}
@@ -109,7 +107,7 @@ func restore(ctx context.Context, path, dir string) (err error) {
 	defer func() { err = errors.Join(err, release(lock)) }()
 	for _, name := range []string{File, File + "-wal", File + "-shm"} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			return fmt.Errorf("%s: %w; move the %s* files away, or restore to another directory", name, ErrExists, File)
+			return fmt.Errorf("%s: %w; move the %s* files away, or restore to another directory", name, archive.ErrExists, File)
 		}
 	}
 	source, err := os.Open(path) //nolint:gosec // the operator names it
@@ -117,7 +115,7 @@ func restore(ctx context.Context, path, dir string) (err error) {
 		return err
 	}
 	defer source.Close() //nolint:errcheck // it is only read
-	return appear(filepath.Join(dir, File), func(part string) error {
+	return archive.Create(filepath.Join(dir, File), func(part string) error {
 		copied, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // in the directory that the operator named
 		if err != nil {
 			return err
@@ -171,44 +169,19 @@ func (r *reader) findings(ctx context.Context, query string) error {
 	return nil
 }
 
-// appear makes a file of which nobody ever sees a part: write writes it under
-// another name beside it. What is at path already stays.
-func appear(path string, write func(part string) error) (err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+// Claim takes the data directory dir, which must hold a database, so that no
+// process can open it until the claim is closed. It fails when one has it open.
+func Claim(dir string) (io.Closer, error) {
+	if _, err := os.Stat(filepath.Join(dir, File)); err != nil {
+		return nil, fmt.Errorf("open data directory %s: %w", dir, errors.Join(ErrNoDatabase, err))
+	}
+	lock, err := acquire(filepath.Join(dir, "lock"))
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("open data directory %s: %w", dir, err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	part := filepath.Join(dir, "part")
-	if err := write(part); err != nil {
-		return err
-	}
-	if err := os.Chmod(part, 0o600); err != nil {
-		return err
-	}
-	if err := flush(part); err != nil {
-		return err
-	}
-	switch err := os.Link(part, path); {
-	case errors.Is(err, fs.ErrExist):
-		return ErrExists
-	case err != nil: // not every file system has links
-		if _, err := os.Lstat(path); err == nil {
-			return ErrExists
-		}
-		if err := os.Rename(part, path); err != nil {
-			return err
-		}
-	}
-	return flush(filepath.Dir(path))
+	return claim{lock}, nil
 }
 
-// flush waits until what is written of a file, or of the names in a directory,
-// is on disk.
-func flush(path string) error {
-	f, err := os.Open(path) //nolint:gosec // the operator named it
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
+type claim struct{ lock *os.File }
+
+func (c claim) Close() error { return release(c.lock) }

@@ -64,9 +64,6 @@ UPDATE tiers SET floor = greatest(floor, $2) WHERE tier = $1;
 -- name: bucket_partitions
 SELECT tier, first, past FROM bucket_partitions ORDER BY tier, first;
 
--- name: insert_bucket_partition
-INSERT INTO bucket_partitions (tier, first, past) VALUES ($1, $2, $3);
-
 -- name: delete_bucket_partition
 DELETE FROM bucket_partitions WHERE tier = $1 AND first = $2;
 
