@@ -16,7 +16,6 @@ import (
 
 	"github.com/tocsin-io/tocsin/cmd/tocsintest"
 	"github.com/tocsin-io/tocsin/core"
-	"github.com/tocsin-io/tocsin/examples"
 	"github.com/tocsin-io/tocsin/web/wire"
 )
 
@@ -67,7 +66,7 @@ func newStory(t *testing.T) *story {
 // tell lets things happen until a firing is delivered whose episode goes on.
 func (s *story) tell(server *tocsintest.Server) {
 	s.t.Helper()
-	module, err := examples.QueueDepth()
+	module, err := os.ReadFile(filepath.Join("bench", "c.wasm"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -252,7 +251,7 @@ func (s *story) goOn(url string, key []byte, log *wire.Page[core.Transition]) *t
 		s.t.Fatalf("transitions: %d %s", status, body)
 	}
 	var modules wire.Page[wire.ModuleItem]
-	if status, _ := server.Do(http.MethodGet, "/api/v1/modules", nil, &modules); status != http.StatusOK || len(modules.Items) != 1 || modules.Items[0].Name != "queue-depth" {
+	if status, _ := server.Do(http.MethodGet, "/api/v1/modules", nil, &modules); status != http.StatusOK || len(modules.Items) != 1 || modules.Items[0].Name != "bench-c" {
 		s.t.Errorf("modules: %d %+v", status, modules.Items)
 	}
 	if _, err := os.Stat(filepath.Join(data, "secret.key")); err == nil {

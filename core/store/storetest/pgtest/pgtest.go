@@ -177,6 +177,9 @@ func (s *Server) URL(database string) string { return URL(s.dir, database) }
 // Dir is where the server keeps its socket, for processes that a test starts.
 func (s *Server) Dir() string { return s.dir }
 
+// Bin is the directory of the binaries.
+func (s *Server) Bin() string { return s.bin }
+
 // URL names a database of the server with its socket in dir.
 func URL(dir, database string) string {
 	return fmt.Sprintf("postgres://%s@/%s?host=%s", superuser, database, dir)
