@@ -124,6 +124,7 @@ type Run struct {
 	Latency    time.Duration `json:"latency_ns"`
 	Samples    Samples       `json:"samples,omitempty" doc:"of a check with several steps the names are step.sample"`
 	Steps      []StepResult  `json:"steps,omitempty" doc:"detail of each collect step; of passing runs it is kept only with a recording"`
+	Epoch      int64         `json:"-"` // of the lease under which it began, 0 when that is not said; it is not stored
 }
 
 // StepResult is the part of one collect step in a Run.

@@ -46,6 +46,7 @@ type bencher struct {
 type measured struct {
 	Figures []figure `json:"figures"`
 	LeftOut []string `json:"left_out"` // with the reason
+	Found   []string `json:"found"`    // that is wrong, in words
 }
 
 func (b *bencher) report(f figure) {
@@ -59,7 +60,15 @@ func (b *bencher) leaveOut(what, why string) {
 }
 
 // takesMinutes is of a bench that is run only when it is named.
-func takesMinutes(name string) bool { return name == "failover" }
+func takesMinutes(name string) bool { return name == "failover" || strings.HasPrefix(name, "outage/") }
+
+// usualSeconds is how long a bench measures each size, unless it is told.
+func usualSeconds(name string) int {
+	if strings.HasPrefix(name, "outage/") {
+		return 60
+	}
+	return 5
+}
 
 // benches lists every bench by name, with what it does.
 func benches() map[string]struct {
@@ -80,6 +89,8 @@ func benches() map[string]struct {
 		"hostile":            {"what healthy checks notice of size modules that attack the sandbox at once, and how long each lives", []int{1, 10, 100}, benchHostile},
 		"wasm":               {"what a run of a module costs, with size bytes of padding in its configuration; against runs without isolation, and processes", []int{100, 1_000, 10_000}, benchWasm},
 		"failover":           {"three nodes on a Postgres, of which one is killed, or stopped past its lease, in each of size rounds: how long until others do its work, and what was lost or done twice", []int{20}, benchFailover},
+		"outage/postgres":    {"size checks a second, a tenth of which fail, while the database is away for --seconds: what is lost, and whether it is counted", []int{1_000}, benchOutagePostgres},
+		"outage/disk":        {"the same while the disk under the database file is full", []int{1_000}, benchOutageDisk},
 		"rules/index":        {"what one change costs when few of many rules look at it", []int{10, 100, 1_000, 10_000}, benchIndex},
 	}
 }
@@ -112,7 +123,7 @@ Without a name all are run but those that take minutes: ` + strings.Join(long, "
 				return err
 			}
 			defer stop()
-			all := measured{LeftOut: []string{}}
+			all := measured{LeftOut: []string{}, Found: []string{}}
 			for _, name := range args {
 				b, ok := benches()[name]
 				if !ok {
@@ -121,6 +132,9 @@ Without a name all are run but those that take minutes: ` + strings.Join(long, "
 				if len(sizes) > 0 {
 					b.sizes = sizes
 				}
+				if !cmd.Flags().Changed("seconds") {
+					seconds = usualSeconds(name)
+				}
 				fmt.Fprintf(s.err, "%s: %s\n", name, b.about)
 				got, err := measure(bencher{ctx: cmd.Context(), name: name, database: database, seconds: seconds, sizes: b.sizes}, b.run)
 				if err != nil {
@@ -128,13 +142,14 @@ Without a name all are run but those that take minutes: ` + strings.Join(long, "
 				}
 				all.Figures = append(all.Figures, got.Figures...)
 				all.LeftOut = append(all.LeftOut, got.LeftOut...)
+				all.Found = append(all.Found, got.Found...)
 			}
 			return all.print(s.out, output)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	cmd.Flags().StringVar(&database, "database", "", "empty Postgres for the benches that need one; without it they start one of installed binaries")
-	cmd.Flags().IntVar(&seconds, "seconds", 5, "how long each size is measured")
+	cmd.Flags().IntVar(&seconds, "seconds", 5, "how long each size is measured, or storage is away; 60 of an outage")
 	cmd.Flags().StringVar(&cpuProfile, "cpu-profile", "", "write a CPU profile of this process to a file, for go tool pprof")
 	cmd.Flags().IntSliceVar(&sizes, "sizes", nil, "sizes to measure instead of the usual ones")
 	cmd.AddCommand(newBenchNoise(s))
@@ -192,7 +207,7 @@ func (m measured) print(out io.Writer, output string) error {
 	if output == "json" {
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"version": build(), "figures": figures, "growth": growth(figures), "left_out": m.LeftOut})
+		return enc.Encode(map[string]any{"version": build(), "figures": figures, "growth": growth(figures), "left_out": m.LeftOut, "found": m.Found})
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "BENCH\tSIZE\tWHAT\tVALUE\tUNIT\tBASELINE\tRATIO\tGOAL")
@@ -212,6 +227,9 @@ func (m measured) print(out io.Writer, output string) error {
 	}
 	if err := printRates(out, figures); err != nil {
 		return err
+	}
+	for _, text := range m.Found {
+		fmt.Fprintln(out, "found: "+text)
 	}
 	for _, text := range m.LeftOut {
 		fmt.Fprintln(out, "left out: "+text)

@@ -22,8 +22,8 @@ const (
 	later = 100 * time.Millisecond
 )
 
-// failoverPolicy is that of all checks.
-func failoverPolicy() core.Policy { return core.Policy{Degraded: 1, Unhealthy: 2} }
+// benchPolicy is that of all checks of failover and outage.
+func benchPolicy() core.Policy { return core.Policy{Degraded: 1, Unhealthy: 2} }
 
 // failover is three nodes, each a process of its own, that check systems on
 // loopback, with a rule that calls a webhook when one is unhealthy.
@@ -136,7 +136,7 @@ spec:
   on: health.unhealthy
   do:
     - webhook: {url: %q, body: {system: "${system.id}"}}
-`, strings.Join(names, ", "), failoverPolicy().Degraded, failoverPolicy().Unhealthy, url, url)
+`, strings.Join(names, ", "), benchPolicy().Degraded, benchPolicy().Unhealthy, url, url)
 	return out.String()
 }
 
@@ -320,7 +320,8 @@ func (f *failover) tell(rounds int) error {
 	if err != nil {
 		return err
 	}
-	a := h.examine(failoverPolicy())
+	a := h.examine(benchPolicy())
+	f.b.made.Found = append(f.b.made.Found, a.found...)
 	there := map[int64]bool{}
 	for i := range h.runs {
 		there[h.runs[i].ID] = true

@@ -42,7 +42,11 @@ func newTarget(s streams) *cobra.Command {
 				return err
 			}
 			fmt.Fprintln(s.out, "http://"+listener.Addr().String())
-			server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/down" {
+					w.WriteHeader(http.StatusServiceUnavailable)
+					return
+				}
 				w.Header().Set("Content-Type", "application/json")
 				fmt.Fprintf(w, `{"status":"ok"}`)
 			})}

@@ -284,6 +284,14 @@ type audit struct {
 	doubled int // due times that were recorded more than once
 	gaps    int // in Seq
 	amiss   int // transitions that the runs give and the log has not, or the other way round
+	found   []string
+}
+
+// find notes what is wrong, for as long as it helps.
+func (a *audit) find(format string, args ...any) {
+	if len(a.found) < 20 {
+		a.found = append(a.found, fmt.Sprintf(format, args...))
+	}
 }
 
 // examine holds the log to the runs, under the policy of all assignments.
@@ -292,11 +300,12 @@ func (h history) examine(p core.Policy) (a audit) {
 		assignment string
 		at         int64
 	}
-	seen := map[due]bool{}
+	seen := map[due]*core.Run{}
 	moves := map[string][]core.Transition{}
 	for i, c := range h.log {
 		if c.Seq != int64(i+1) {
 			a.gaps++
+			a.find("entry %d of the log has seq %d", i+1, c.Seq)
 		}
 		if c.Subject.Kind == core.OfAssignment {
 			moves[c.Subject.ID] = append(moves[c.Subject.ID], c)
@@ -306,10 +315,11 @@ func (h history) examine(p core.Policy) (a audit) {
 	for i := range h.runs {
 		r := &h.runs[i]
 		if d := (due{r.Assignment, r.Due.UnixNano()}); !r.Manual {
-			if seen[d] {
+			if first := seen[d]; first != nil {
 				a.doubled++
+				a.find("%s, due %v: run %d from %v and run %d from %v", r.Assignment, r.Due, first.ID, first.Started, r.ID, r.Started)
 			}
-			seen[d] = true
+			seen[d] = r
 		}
 		was, next := standings[r.Assignment], moves[r.Assignment]
 		for len(next) > 0 && next[0].Cause == core.CauseStale && next[0].At.Before(r.Ended) {
@@ -321,6 +331,7 @@ func (h history) examine(p core.Policy) (a audit) {
 				next = next[1:]
 			} else {
 				a.amiss++
+				a.find("run %d takes %s from %v to %v, and the log does not say so next: %+v", r.ID, r.Assignment, was.Health, now.Health, next[:min(1, len(next))])
 			}
 		}
 		standings[r.Assignment], moves[r.Assignment] = now, next
@@ -329,6 +340,7 @@ func (h history) examine(p core.Policy) (a audit) {
 		for _, c := range left {
 			if c.Cause == core.CauseRun {
 				a.amiss++
+				a.find("seq %d takes %v from %v to %v, and no run does", c.Seq, c.Subject, c.From, c.To)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,6 +113,13 @@ func (c *crew) now() time.Time {
 // holds tells which assignments are this process's.
 func (c *crew) holds() func(assignment string) bool { return c.share.Load().Holds }
 
+// epoch is that of the lease by which an assignment is this process's. Until the
+// engine has heard that one has become another's it runs it still: that is of no
+// epoch that the ledger knows.
+func (c *crew) epoch(assignment string) int64 {
+	return cmp.Or(c.share.Load().Epoch(assignment), -1)
+}
+
 // leads reports whether this process runs the rules, and does what is done once.
 func (c *crew) leads() bool { return c.share.Load().Rules }
 
@@ -164,8 +172,8 @@ func (c *crew) follow(ctx context.Context, s *syncer) error {
 
 func count(s store.Share) int {
 	n := 0
-	for _, held := range s.Shards {
-		if held {
+	for _, epoch := range s.Shards {
+		if epoch != 0 {
 			n++
 		}
 	}

@@ -91,6 +91,17 @@ func TestFailover(t *testing.T) {
 	if len(leftOut) > 0 {
 		pgtest.Skip(t, pgtest.ErrMissing)
 	}
+	counted := faultless(t, figures)
+	for _, what := range []string{"runs recorded", "transitions", "firings", "take-over p99", "shares taken over, of nodes that lived to the end", "hand-over at SIGTERM, longest"} {
+		if counted[what] == 0 {
+			t.Errorf("%s: 0, want that it was measured", what)
+		}
+	}
+}
+
+// faultless holds figures to be 0 where that is the goal, and returns all.
+func faultless(t *testing.T, figures []figure) map[string]float64 {
+	t.Helper()
 	counted := map[string]float64{}
 	for _, f := range figures {
 		counted[f.What] = f.Value
@@ -98,12 +109,34 @@ func TestFailover(t *testing.T) {
 			t.Errorf("%s: %v, want none", f.What, f.Value)
 		}
 	}
-	for _, what := range []string{"runs recorded", "transitions", "firings", "take-over p99", "shares taken over, of nodes that lived to the end", "hand-over at SIGTERM, longest"} {
-		if counted[what] == 0 {
-			t.Errorf("%s: 0, want that it was measured", what)
-		}
+	t.Log(counted)
+	return counted
+}
+
+// The database of a real process is stopped for a while and started again, and
+// the disk under another one is filled and freed: no health changes, what waited
+// is stored, and where there is no room for it the oldest passing results are
+// dropped first, and counted. It is the bench at a small size. What fills the
+// disk must mount one of its own: where nobody may, that half is left out.
+func TestStorageAway(t *testing.T) {
+	t.Parallel()
+	for bench, what := range map[string]string{"outage/postgres": "database away", "outage/disk": "disk full"} {
+		t.Run(bench, func(t *testing.T) {
+			t.Parallel()
+			figures, leftOut := benched(t, bench, "--sizes", "20", "--seconds", "2")
+			switch {
+			case len(leftOut) > 0 && bench == "outage/disk":
+				t.Skip(leftOut)
+			case len(leftOut) > 0:
+				pgtest.Skip(t, pgtest.ErrMissing)
+			}
+			counted := faultless(t, figures)
+			const stored, dropped = ": results of the time without storage, stored", ": results dropped, and counted"
+			if counted[what+stored] == 0 || counted[what+dropped] != 0 || counted[what+", room for few"+dropped] == 0 {
+				t.Errorf("got %v, want results stored, none dropped while there is room for all, and some otherwise", counted)
+			}
+		})
 	}
-	t.Log(figures)
 }
 
 // Two real processes share a Postgres: a run that is asked for at one is carried

@@ -251,7 +251,7 @@ func newHost(o wasm.Options, n networks) (*wasm.Host, error) {
 // assemble makes every part and gives each what it needs.
 func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, log *slog.Logger) (*app, error) {
 	a := &app{db: db, log: log, crew: newCrew(db, log)}
-	f.engine.Wall = a.crew.now
+	f.engine.Wall, f.engine.Epoch = a.crew.now, a.crew.epoch
 	nets := newNetworks()
 	if f.secretKey == "" {
 		f.secretKey = filepath.Join(f.data, keyFile)

@@ -100,6 +100,9 @@ func (s *syncer) wait(ctx context.Context, version int64) error {
 }
 
 func (s *syncer) once(ctx context.Context) (int64, error) {
+	// The share is taken before the standings are read: of what is ours by then
+	// they say what others have run.
+	holds := s.crew.holds()
 	checks, systems, version, err := definitions(ctx, s.catalog)
 	if err != nil {
 		return 0, err
@@ -122,14 +125,13 @@ func (s *syncer) once(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	known := s.collectors.current()
-	s.engine.Sync(s.share(s.planner.Tasks(checks, systems)), last)
+	s.engine.Sync(s.share(s.planner.Tasks(checks, systems), holds), last)
 	s.collectors.sweep(ctx, known)
 	return version, nil
 }
 
 // share is those of the tasks that this process runs.
-func (s *syncer) share(tasks []engine.Task) []engine.Task {
-	holds := s.crew.holds()
+func (s *syncer) share(tasks []engine.Task, holds func(assignment string) bool) []engine.Task {
 	others := map[string]*schedule.Schedule{}
 	ours := tasks[:0]
 	for _, t := range tasks {

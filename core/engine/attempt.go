@@ -35,6 +35,7 @@ type attempt struct {
 	lane     *lane
 	host     *host
 	due      time.Time
+	epoch    int64
 	started  time.Time
 	begun    time.Duration // started, by the monotonic clock
 	timeout  time.Duration
@@ -53,7 +54,7 @@ func (e *Engine) attempt(l *lane, en *entry) *attempt {
 	en.state = running
 	a := &attempt{
 		en: en, task: en.task, lane: l, host: en.host, due: en.due, started: e.wall(), begun: e.mono(), timeout: en.task.Timeout,
-		slow: en.slow, manual: en.asked(), waiter: en.manual,
+		slow: en.slow, manual: en.asked(), waiter: en.manual, epoch: e.o.Epoch(en.task.ID),
 	}
 	en.manual = nil
 	if a.manual {
@@ -156,6 +157,7 @@ func (e *Engine) replace(a *attempt, mine bool) {
 // stamp writes what is the engine's to say of a run.
 func (a *attempt) stamp(run *core.Run) {
 	run.ID, run.Assignment, run.Due, run.Started, run.Manual = 0, a.task.ID, a.due, a.started, a.manual
+	run.Epoch = a.epoch
 }
 
 // end is the one exit of every run: it decides what is recorded, hands it to

@@ -128,6 +128,9 @@ func New(rec Recorder, log *slog.Logger, o Options) *Engine {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
+	if o.Epoch == nil {
+		o.Epoch = func(string) int64 { return 0 }
+	}
 	e := &Engine{
 		o:        o,
 		log:      log,

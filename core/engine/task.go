@@ -80,6 +80,9 @@ type Options struct {
 	// Buffer is how many finished runs are kept while storage fails. Beyond
 	// it the oldest passing ones are dropped first. Default 100,000.
 	Buffer int
+	// Epoch is that of the lease under which an Assignment is run now, for
+	// [core.Run]. It must not block. Default 0, which says nothing of it.
+	Epoch func(assignment string) int64
 	// Wall is the wall clock. Default time.Now.
 	Wall func() time.Time
 	// Drain is how long runs under way may go on, and finished ones may wait

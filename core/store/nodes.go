@@ -14,13 +14,19 @@ var ErrFenced = errors.New("another node has taken this over")
 
 // Share is the part of the work that is this process's.
 type Share struct {
-	Version int64             // another one for each change
-	Shards  [core.Shards]bool // it runs the assignments of these
-	Rules   bool              // it runs the rules
+	Version int64 // another one for each change
+	// Shards are the epochs of the leases by which it runs the assignments of
+	// each, 0 of those that it does not.
+	Shards [core.Shards]int64
+	Rules  bool // it runs the rules
 }
 
 // Holds reports whether an Assignment is this process's to run.
-func (s Share) Holds(assignment string) bool {
+func (s *Share) Holds(assignment string) bool { return s.Epoch(assignment) != 0 }
+
+// Epoch is that of the lease by which this process runs an Assignment, 0 when it
+// does not.
+func (s *Share) Epoch(assignment string) int64 {
 	system, _ := core.SplitAssignmentID(assignment)
 	return s.Shards[core.ShardOf(system)]
 }
@@ -29,7 +35,7 @@ func (s Share) Holds(assignment string) bool {
 func Whole() Share {
 	s := Share{Rules: true}
 	for i := range s.Shards {
-		s.Shards[i] = true
+		s.Shards[i] = 1
 	}
 	return s
 }
@@ -37,7 +43,8 @@ func Whole() Share {
 // Nodes shares the work of one database among several processes. Each shard of
 // the Systems, and the rules, are leased to one at a time; the clock of the
 // database says when a lease has run out. Whatever a process believes, the
-// Ledger drops runs of shards that are another's, and the Journal refuses with
+// Ledger drops runs of shards that are another's and runs that began under
+// another lease than the one that this process has, and the Journal refuses with
 // ErrFenced a turn of rules that are: nobody writes what is not theirs. A
 // backend that only one process can use does not keep this role.
 //

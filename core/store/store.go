@@ -28,7 +28,8 @@ type Ledger interface {
 	// Record stores runs, in order, gives each its ID, moves standings and
 	// roll-ups with a [core.Board] and appends the Transitions, all in one
 	// transaction: either every run of the batch is stored or none. A run of
-	// an Assignment that no longer exists is dropped and keeps ID 0. The
+	// an Assignment that no longer exists, or that is another process's, is
+	// dropped and keeps ID 0; see [Nodes]. The
 	// Recording of a step is stored with its run and the step says so in
 	// Replay; one that is too large is left out.
 	Record(ctx context.Context, runs []*core.Run) error

@@ -173,10 +173,13 @@ func (m *move) readDesks(c *core.Change, name string, args ...any) (map[string]c
 	return standings, err
 }
 
-// ours reports whether this process has the lease of an assignment's shard.
-func (m *move) ours(assignment string) bool {
+// ours reports whether this process has the lease of an assignment's shard, and
+// had no other one in epoch, unless that is 0: what a run saw that waited here
+// while the shard was another's, that one has seen too.
+func (m *move) ours(assignment string, epoch int64) bool {
 	system, _ := core.SplitAssignmentID(assignment)
-	return m.leases[core.ShardOf(system)] != 0
+	lease := m.leases[core.ShardOf(system)]
+	return lease != 0 && (epoch == 0 || epoch == lease)
 }
 
 // freshen reads the standings of shards of the assignments that became this

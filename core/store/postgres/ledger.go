@@ -225,7 +225,7 @@ func (m *move) record(run *core.Run) error {
 	l := &m.s.ledger
 	run.ID = 0
 	d := l.desks[run.Assignment]
-	if d == nil || d.removed || !m.ours(d.id) {
+	if d == nil || d.removed || !m.ours(d.id, run.Epoch) {
 		return nil
 	}
 	l.touch(d)
@@ -303,7 +303,7 @@ func (s *Store) Expire(ctx context.Context, assignments []string, now time.Time)
 		return nil
 	}
 	return s.move(ctx, "expire assignments", func(m *move) error {
-		ours := slices.DeleteFunc(slices.Clone(assignments), func(id string) bool { return !m.ours(id) })
+		ours := slices.DeleteFunc(slices.Clone(assignments), func(id string) bool { return !m.ours(id, 0) })
 		if err := m.freshen(ours); err != nil {
 			return err
 		}

@@ -47,10 +47,12 @@ type member struct {
 	alive bool
 }
 
-// lease is who owns a share; 0 is nobody.
+// lease is who owns a share, 0 is nobody, and for the how manieth time it was
+// given to somebody.
 type lease struct {
 	share int
 	owner int64
+	epoch int64
 }
 
 // deal says which shares the process me should take, and which it should let
@@ -251,19 +253,19 @@ func (s *Store) beat(ctx context.Context) error {
 		return err
 	}
 	var now store.Share
-	hold := func(share int) {
-		if share == rulesShare {
+	hold := func(l lease) {
+		if l.share == rulesShare {
 			now.Rules = true
 		} else {
-			now.Shards[share] = true
+			now.Shards[l.share] = l.epoch
 		}
 	}
-	for _, share := range taken {
-		hold(int(share))
+	for _, l := range taken {
+		hold(l)
 	}
 	for _, l := range leases {
 		if l.owner == me && !m.giving[l.share] {
-			hold(l.share)
+			hold(l)
 		}
 	}
 	if m.leaving() {
@@ -337,8 +339,7 @@ func (s *Store) census(ctx context.Context) (members []member, leases []lease, e
 	if err == nil {
 		err = query(ctx, s, s.member.conn, "leases", nil, func(row scan) error {
 			var l lease
-			var epoch int64
-			err := row(&l.share, &l.owner, &epoch)
+			err := row(&l.share, &l.owner, &l.epoch)
 			leases = append(leases, l)
 			return err
 		})
@@ -381,7 +382,7 @@ func (s *Store) tellNodes(ctx context.Context, name string, args ...any) error {
 }
 
 // takeShares takes those of the shares that may be taken.
-func (s *Store) takeShares(ctx context.Context, take []int, members []member, leases []lease) (taken []int32, err error) {
+func (s *Store) takeShares(ctx context.Context, take []int, members []member, leases []lease) (taken []lease, err error) {
 	if len(take) == 0 {
 		return nil, nil
 	}
@@ -394,9 +395,9 @@ func (s *Store) takeShares(ctx context.Context, take []int, members []member, le
 	for _, m := range members {
 		alive[m.id] = m.alive
 	}
-	owned := map[int32]bool{} // by one that is not heard of
+	owned := map[int]bool{} // by one that is not heard of
 	for _, l := range leases {
-		owned[int32(l.share)] = l.owner != 0 //nolint:gosec // up to 256
+		owned[l.share] = l.owner != 0
 	}
 	for _, l := range leases {
 		if wanted[l.share] && !alive[l.owner] {
@@ -418,17 +419,17 @@ func (s *Store) takeShares(ctx context.Context, take []int, members []member, le
 	err = s.leased(ctx, func(t *tx) error {
 		taken = taken[:0]
 		return t.rows("take_leases", []any{s.member.id.Load(), shares, s.options.Lease}, func(row scan) error {
-			var share int32
-			err := row(&share)
-			taken = append(taken, share)
+			l := lease{owner: s.member.id.Load()}
+			err := row(&l.share, &l.epoch)
+			taken = append(taken, l)
 			return err
 		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("take shares: %w", err)
 	}
-	for _, share := range taken {
-		if owned[share] {
+	for _, l := range taken {
+		if owned[l.share] {
 			s.member.taken.Add(1)
 		}
 	}
@@ -571,8 +572,7 @@ func (s *Store) Nodes(ctx context.Context) ([]core.Node, error) {
 	if err == nil {
 		err = s.read(ctx, "leases", nil, func(row scan) error {
 			var l lease
-			var epoch int64
-			if err := row(&l.share, &l.owner, &epoch); err != nil {
+			if err := row(&l.share, &l.owner, &l.epoch); err != nil {
 				return err
 			}
 			i, ok := at[l.owner]

@@ -86,8 +86,8 @@ func until(t *testing.T, b NodesBackend, what string, ok func(store.Share) bool)
 
 func held(s store.Share) int {
 	n := 0
-	for _, is := range s.Shards {
-		if is {
+	for _, epoch := range s.Shards {
+		if epoch != 0 {
 			n++
 		}
 	}
@@ -164,7 +164,7 @@ func (n nodes) split(t *testing.T) (a, b NodesBackend, ofA, ofB string) {
 	shareB := until(t, b, "the second node gets a part", part)
 	until(t, a, "the first node has let go of it", func(s store.Share) bool { return held(s)+held(shareB) <= core.Shards })
 	for _, id := range ids {
-		if shareB.Shards[core.ShardOf(id)] {
+		if shareB.Shards[core.ShardOf(id)] != 0 {
 			ofB = id
 		} else {
 			ofA = id
@@ -201,6 +201,17 @@ func (n nodes) testFence(t *testing.T) {
 	until(t, a, "the first node holds all again", whole)
 	record(t, a, ofB+":http", minute(10), core.Pass)
 	checkReplay(t, a)
+
+	// What began under an earlier lease is old, although the shard has come back.
+	now, err := a.Share(t.Context(), -1)
+	must(t, "share", err)
+	epoch := now.Epoch(ofB + ":http")
+	late, fresh := run(ofB+":http", minute(11), core.Fail), run(ofB+":http", minute(12), core.Pass)
+	late.Epoch, fresh.Epoch = epoch-2, epoch
+	must(t, "record", a.Record(t.Context(), []*core.Run{late, fresh}))
+	if late.ID != 0 || fresh.ID == 0 {
+		t.Errorf("a run of an earlier lease has id %d and one of this lease %d, want that the first is dropped", late.ID, fresh.ID)
+	}
 }
 
 // The rules are at one node, and a turn of the other one is refused; so is one
@@ -249,7 +260,7 @@ func (n nodes) testEdits(t *testing.T) {
 	added := ""
 	share := until(t, a, "it has its part", part)
 	for i := 400; added == ""; i++ {
-		if id := fmt.Sprintf("s%d", i); share.Shards[core.ShardOf(id)] {
+		if id := fmt.Sprintf("s%d", i); share.Shards[core.ShardOf(id)] != 0 {
 			added = id
 		}
 	}
@@ -503,6 +514,7 @@ func writeAsNode(t *testing.T, open OpenNode, dir, node string) {
 			}
 			r := run(a.ID, due.Add(2*time.Second).UTC(), core.Outcome(rand.IntN(4))) //nolint:gosec // less than 4
 			r.Summary = fmt.Sprintf("%s by %s at %d", a.ID, node, due.UnixNano())
+			r.Epoch = share.Epoch(a.ID)
 			runs = append(runs, r)
 		}
 		if len(runs) == 0 {

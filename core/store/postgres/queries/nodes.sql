@@ -41,7 +41,7 @@ UPDATE leases AS l SET owner = $1, epoch = epoch + 1
 WHERE share = ANY ($2::integer[]) AND (owner IS NULL OR EXISTS (
   SELECT 1 FROM nodes AS o, nodes AS me
   WHERE o.id = l.owner AND o.expires < clock_timestamp() AND me.id = $1 AND me.since <= clock_timestamp() - $3::interval
-)) RETURNING share;
+)) RETURNING share, epoch;
 
 -- This process, when it was there all the time that a lease lasts.
 -- name: ready_to_inherit
