@@ -29,6 +29,9 @@ type DeliveryOptions struct {
 	Secret func(name string) (string, error)
 	// Mask takes secret values out of what is stored. Default: as it is.
 	Mask func(string) string
+	// Now is the clock by which claims run out and retries come; of several nodes
+	// it must be the same. Default time.Now.
+	Now func() time.Time
 	// Deliver is called with the result of each attempt once it is stored.
 	// It must not block. Default: nobody.
 	Deliver func(core.Delivery)
@@ -39,6 +42,9 @@ func (o DeliveryOptions) withDefaults() DeliveryOptions {
 		if *field <= 0 {
 			*field = value
 		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	or(&o.Workers, 64)
 	or(&o.PerChannel, 8)
@@ -116,7 +122,7 @@ func (d *Deliveries) Inflight() map[string]string {
 
 // Paused lists the channels that are not sent to for now because they kept
 // failing, and until when.
-func (d *Deliveries) Paused() map[string]time.Time { return d.channels.open(time.Now()) }
+func (d *Deliveries) Paused() map[string]time.Time { return d.channels.open(d.o.Now()) }
 
 func poke(c chan struct{}) {
 	select {
@@ -138,7 +144,7 @@ func (d *Deliveries) Run(ctx context.Context) error {
 		if room > 0 {
 			var err error
 			claimed, err = retry(ctx, d.log, "claim deliveries", func(ctx context.Context) ([]store.Claimed, error) {
-				return d.queue.Claim(ctx, time.Now(), d.o.Lease, room)
+				return d.queue.Claim(ctx, d.o.Now(), d.o.Lease, room)
 			})
 			if err != nil {
 				return ended(ctx, err)
@@ -182,7 +188,7 @@ func (d *Deliveries) note(c store.Claimed, begins bool) {
 func (d *Deliveries) rest(ctx context.Context, done <-chan struct{}) {
 	pause := time.Second // claims of others run out, and hints can be lost
 	if next, err := d.queue.Next(ctx); err == nil && !next.IsZero() {
-		pause = min(pause, max(5*time.Millisecond, time.Until(next)))
+		pause = min(pause, max(5*time.Millisecond, next.Sub(d.o.Now())))
 	}
 	select {
 	case <-ctx.Done():
@@ -213,7 +219,7 @@ func (d *Deliveries) carry(ctx context.Context, c store.Claimed) {
 	if ctx.Err() != nil && r.err != nil {
 		return // we are ending: the claim runs out, and the step is tried again with the same key
 	}
-	now := time.Now()
+	now := d.o.Now()
 	after := d.settle(c, r, now)
 	if ctx.Err() != nil { // done just before the end: that is worth storing
 		var cancel context.CancelFunc
@@ -242,7 +248,7 @@ func (d *Deliveries) hold(ctx context.Context, c store.Claimed) {
 			return
 		case <-tick.C:
 		}
-		err := d.queue.Extend(ctx, c.ID, c.Token, time.Now().Add(d.o.Lease))
+		err := d.queue.Extend(ctx, c.ID, c.Token, d.o.Now().Add(d.o.Lease))
 		if errors.Is(err, store.ErrConflict) {
 			return // cancelled: what has begun is not interrupted
 		}
@@ -274,7 +280,7 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 		return result{skipped: true}
 	}
 	channel := a.Channel(with)
-	if ok, again, why := d.channels.enter(channel, time.Now()); !ok {
+	if ok, again, why := d.channels.enter(channel, d.o.Now()); !ok {
 		return result{busy: again, why: why}
 	}
 	timeout := c.Step.Timeout.Std()
@@ -284,7 +290,7 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	failed := true
-	defer func() { d.channels.leave(channel, failed, time.Now()) }()
+	defer func() { d.channels.leave(channel, failed, d.o.Now()) }()
 	trace := &core.StepTrace{}
 	r.output, r.err = a.Do(ctx, action.Call{
 		With: with, Key: c.Key, Attempt: c.Attempts, Rule: c.Rule, Firing: c.Delivery.Firing, Step: c.Step.Name(c.Place), Trace: trace,

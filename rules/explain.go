@@ -434,7 +434,7 @@ func (r *Runner) Explain(ctx context.Context, h store.History, rule string, subj
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
+	now := r.o.Now()
 	if x, ok := r.machine.Explain(rule, subject, newest, now); ok {
 		return x, nil
 	}

@@ -208,7 +208,7 @@ func (s *site) start(f *faults, o rules.DeliveryOptions) (runner *rules.Runner, 
 	}
 	f.Journal, f.Queue = s.store, s.store
 	deliveries := rules.NewDeliveries(f, c, log, o)
-	runner = rules.NewRunner(rules.Store{Log: s.store, Runs: s.store, Journal: f, Catalog: s.store, Health: s.store}, c, log, rules.RunnerOptions{Sender: deliveries})
+	runner = rules.NewRunner(rules.Store{Log: s.store, Runs: s.store, Journal: f, Catalog: s.store, Health: s.store}, c, log, rules.RunnerOptions{Sender: deliveries, Now: o.Now})
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var group sync.WaitGroup
 	for _, run := range []func(context.Context) error{deliveries.Run, runner.Run} {

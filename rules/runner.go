@@ -50,6 +50,9 @@ type RunnerOptions struct {
 	Settle     time.Duration // how long a timer waits for log entries from before its time; default 25ms
 	Poll       time.Duration // how often runs are looked for while a rule looks at runs; default 250ms
 	Partitions int           // see [MachineOptions]
+	// Now is the clock that timers go by; of several nodes that run the rules
+	// by turns it must be the same. Default time.Now.
+	Now func() time.Time
 }
 
 // Runner follows the Log, decides with a [Machine] and makes each turn durable
@@ -79,6 +82,9 @@ func NewRunner(s Store, c *Compiler, log *slog.Logger, o RunnerOptions) *Runner 
 	}
 	if o.Settle <= 0 {
 		o.Settle = 25 * time.Millisecond
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	return &Runner{
 		store: s, compiler: c, log: log, o: o, machine: NewMachine(c, MachineOptions{Explain: true, Partitions: o.Partitions}),
@@ -184,7 +190,7 @@ func (r *Runner) load(ctx context.Context) (store.Turn, error) {
 		return store.Turn{}, err
 	}
 	edition := r.compiler.edition()
-	now := time.Now()
+	now := r.o.Now()
 	out := m.Active(active, now)
 	catalog, saved, version, err := r.read(ctx)
 	if err != nil {
@@ -375,7 +381,7 @@ func (r *Runner) step(ctx context.Context) (bool, error) {
 		}
 	}
 	r.mu.Lock()
-	now := time.Now()
+	now := r.o.Now()
 	var out []Output
 	if known { // first: it lists what is committed, and not what is decided below
 		out = r.machine.Active(active, now)
@@ -420,7 +426,7 @@ func (r *Runner) waiting() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := r.machine.NextWake()
-	return r.machine.busy() || !next.IsZero() && !next.After(time.Now())
+	return r.machine.busy() || !next.IsZero() && !next.After(r.o.Now())
 }
 
 // refresh takes over the catalog when it has changed, and what modules add.
@@ -457,7 +463,7 @@ func (r *Runner) refresh(ctx context.Context) error {
 		return err
 	}
 	r.mu.Lock()
-	now := time.Now()
+	now := r.o.Now()
 	before := maps.Clone(r.machine.Quarantined())
 	out := r.machine.Active(got.active, now)
 	out = append(out, r.machine.SetCatalog(got.catalog, now)...)
@@ -485,7 +491,7 @@ func (r *Runner) wait(ctx context.Context) {
 		pause = min(pause, time.Second)
 	}
 	if !next.IsZero() {
-		pause = min(pause, max(0, time.Until(next.Add(r.o.Settle))))
+		pause = min(pause, max(0, next.Add(r.o.Settle).Sub(r.o.Now())))
 	}
 	ctx, cancel := context.WithTimeout(ctx, pause)
 	defer cancel()
