@@ -41,6 +41,7 @@ type instance struct {
 	module    *module
 	memory    *memory
 	fuel      api.MutableGlobal
+	tables    api.Global // see [meter.TableGlobal]; nil when it grows none
 	variables []api.MutableGlobal
 	runs      int
 
@@ -141,7 +142,7 @@ func (r *run) adopt(setup *run) {
 	r.logs, r.logBytes, r.logFull = setup.logs, setup.logBytes, setup.logFull
 	r.granted += setup.granted
 	r.extra += setup.extra
-	r.peak, r.refused = setup.peak, setup.refused
+	r.peak, r.refused, r.narrow = setup.peak, setup.refused, setup.narrow
 	r.thrown = setup.thrown
 }
 
@@ -155,6 +156,9 @@ func (in *instance) reach() {
 		return g
 	}
 	in.fuel = global(meter.FuelGlobal)
+	if in.plan.program.file.GrowsTables {
+		in.tables = global(meter.TableGlobal)
+	}
 	for _, name := range in.plan.program.variables {
 		in.variables = append(in.variables, global(name))
 	}

@@ -76,6 +76,7 @@ type run struct {
 	calls     []core.HostCall
 	peak      uint64 // of its memory, bytes
 	refused   bool   // it asked for more memory than its limit
+	narrow    bool   // the last time it asked, a table could not grow beyond the limit
 	turn      bool   // it has the turn of a guest that computes for long
 	exited    uint32 // the exit code, when it ended itself
 	engine    *engine
@@ -248,6 +249,9 @@ func (r *run) end(in *instance) {
 	r.peak, r.refused = in.memory.peak, in.memory.refused
 	if in.fuel != nil {
 		r.granted -= int64(in.fuel.Get()) //nolint:gosec // the bits of an i64
+	}
+	if in.tables != nil {
+		r.narrow = api.DecodeI32(in.tables.Get()) == -1
 	}
 }
 

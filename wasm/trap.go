@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/tocsin-io/tocsin/wasm/meter"
 )
 
 // hints say what usually lies behind a trap, by a part of the runtime's text.
@@ -78,9 +80,15 @@ func (r *run) diagnose(err error) *stop {
 			out.text += ": " + said
 		}
 	}
-	if r.refused && (out.code == "exit" || out.code == "trap" || out.code == "script") {
-		out.code = "limit_memory"
-		out.text += "; it asked for more memory than its limit of " + size(r.limits.Memory)
+	if out.code == "exit" || out.code == "trap" || out.code == "script" {
+		switch {
+		case r.refused:
+			out.code = "limit_memory"
+			out.text += "; it asked for more memory than its limit of " + size(r.limits.Memory)
+		case r.narrow:
+			out.code = "limit_table"
+			out.text += fmt.Sprintf("; it asked for more elements of a table than its limit of %d", meter.DefaultLimits().TableElements)
+		}
 	}
 	return out
 }

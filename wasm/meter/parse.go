@@ -132,6 +132,10 @@ type Module struct {
 	// is no number of 64 bits.
 	Irreversible bool
 
+	// GrowsTables tells that it grows a table that it sets no lower maximum
+	// for than Limits do, see [TableGlobal].
+	GrowsTables bool
+
 	limits   Limits
 	sections []section
 	types    []FuncType
@@ -438,6 +442,7 @@ func (m *Module) checkBody(body []byte, t FuncType) {
 			case 9, 12, 13, 14, 15, 17: // data.drop, table.init, elem.drop, table.copy, table.grow, table.fill
 				m.Irreversible = true
 			}
+			m.GrowsTables = m.GrowsTables || m.grows(in)
 		case opLocalGet, 0x21, opLocalTee:
 			if int64(in.index) >= int64(locals) {
 				throw("it refers to the local %d of %d", in.index, locals)
@@ -450,6 +455,15 @@ func (m *Module) checkBody(body []byte, t FuncType) {
 	m.DeepestCode = max(m.DeepestCode, m.atMost(deepest, "nested blocks", m.limits.Depth))
 	m.WidestBlock = max(m.WidestBlock, m.atMost((blocks+branches)*locals, "blocks times locals in one function", m.limits.Width))
 	m.atMost(branches, "branch targets in one function", m.limits.Branches)
+}
+
+// grows reports whether an instruction grows a table up to the limit.
+func (m *Module) grows(in instruction) bool {
+	if in.op != opMisc || in.sub != 15 || int64(in.index) >= int64(len(m.tables)) {
+		return false
+	}
+	t := m.tables[in.index]
+	return !t.capped || t.high >= m.limits.TableElements
 }
 
 func (*Module) label(i uint32, depth int) {

@@ -226,7 +226,7 @@ func (r *reader) next(in *instruction) {
 	case op == opRefNull:
 		r.refType()
 	case op == opMisc:
-		in.sub = r.misc()
+		in.sub, in.index = r.misc()
 	case op == opVector:
 		r.vector()
 	case op == 0x00, op == 0x01, op == opElse, op == opEnd, op == opReturn, op == 0x1a, op == 0x1b, op == 0xd1, op >= 0x45 && op <= 0xc4:
@@ -255,19 +255,20 @@ func (r *reader) memoryArgument() {
 	r.u32()
 }
 
-func (r *reader) misc() uint32 {
-	sub := r.u32()
+// misc reads an instruction of the group 0xfc, and what it names last.
+func (r *reader) misc() (sub, index uint32) {
+	sub = r.u32()
 	switch sub {
 	case 0, 1, 2, 3, 4, 5, 6, 7:
 	case 8, 10, 12, 14: // memory.init, memory.copy, table.init, table.copy
 		r.u32()
-		r.u32()
+		index = r.u32()
 	case 9, 11, 13, 15, 16, 17: // data.drop, memory.fill, elem.drop, table.grow, .size, .fill
-		r.u32()
+		index = r.u32()
 	default:
 		throw("it uses the instruction 0xfc %#x, which is not supported", sub)
 	}
-	return sub
+	return sub, index
 }
 
 func (r *reader) vector() {

@@ -10,13 +10,15 @@ import (
 
 // Names under which a rewritten module exports what the host must reach.
 const (
-	reserved   = "tocsin."
-	FuelGlobal = reserved + "fuel" // its counter
-	depth      = reserved + "depth"
+	reserved    = "tocsin."
+	FuelGlobal  = reserved + "fuel"  // its counter
+	TableGlobal = reserved + "table" // what the last table.grow gave that could meet the limit, an i32; see [Module.GrowsTables]
+	depth       = reserved + "depth"
 )
 
 // Variables are the names under which a rewritten module exports everything
-// that it can change besides its counter, its memory and its tables.
+// that it can change besides its counter, its memory, and its tables with what
+// growing them gave.
 func (m *Module) Variables() []string {
 	names := []string{depth}
 	for i, g := range m.globals {
@@ -63,8 +65,8 @@ const (
 // A second global counts how deep calls nest. Beyond a fixed depth, about
 // 16 MiB of native stack, the module calls tick with [TooDeep].
 //
-// Tables and the memory get a maximum. Custom sections are dropped but for the
-// names of functions.
+// Tables and the memory get a maximum. What growing a table gave is shown under
+// [TableGlobal]. Custom sections are dropped but for the names of functions.
 func (m *Module) Rewrite(module, tick string) (out []byte, err error) {
 	defer catch(&err)
 	w := &rewriter{Module: m, tick: uint32(len(m.Imports)), fuel: uint32(len(m.globals))} //nolint:gosec // both are within Limits
@@ -105,7 +107,7 @@ func (m *Module) Rewrite(module, tick string) (out []byte, err error) {
 type rewriter struct {
 	*Module
 	tick uint32   // index of the function
-	fuel uint32   // index of the global; the depth is the next one
+	fuel uint32   // index of the global; the depth is the next one, and the one after is that of tables
 	more [][]byte // types of several results, that blocks need
 }
 
@@ -182,12 +184,24 @@ func capped(b []byte, l bounds, limit uint32) []byte {
 }
 
 func (w *rewriter) globals(bodies map[byte][]byte) {
-	b := uleb(nil, w.fuel+2)
+	b := uleb(nil, w.fuel+2+w.tableGlobals())
 	for _, g := range w.Module.globals {
 		b = append(append(b, g.typ, g.mutable), w.constant(g.init)...)
 	}
 	b = append(b, 0x7e, 1, opI64Const, 0, opEnd)
-	bodies[6] = append(sleb(append(b, 0x7f, 1, opI32Const), stackBudget), opEnd)
+	b = append(sleb(append(b, 0x7f, 1, opI32Const), stackBudget), opEnd)
+	if w.GrowsTables {
+		b = append(b, 0x7f, 1, opI32Const, 0, opEnd)
+	}
+	bodies[6] = b
+}
+
+// tableGlobals is how many globals the tables need.
+func (w *rewriter) tableGlobals() uint32 {
+	if w.GrowsTables {
+		return 1
+	}
+	return 0
 }
 
 // constant shifts the function that a constant may name.
@@ -202,7 +216,7 @@ func (w *rewriter) constant(expr []byte) []byte {
 }
 
 func (w *rewriter) exports(bodies map[byte][]byte) {
-	b := uleb(nil, uint32(len(w.Exports)+1+len(w.Variables()))) //nolint:gosec // within Limits
+	b := uleb(nil, uint32(len(w.Exports)+1+len(w.Variables()))+w.tableGlobals()) //nolint:gosec // within Limits
 	for _, e := range w.Exports {
 		i := e.index
 		if e.Kind == Func {
@@ -216,6 +230,9 @@ func (w *rewriter) exports(bodies map[byte][]byte) {
 		}
 	}
 	b = uleb(append(text(b, depth), byte(Global)), w.fuel+1)
+	if w.GrowsTables {
+		b = uleb(append(text(b, TableGlobal), byte(Global)), w.fuel+2)
+	}
 	bodies[7] = uleb(append(text(b, FuelGlobal), byte(Global)), w.fuel)
 }
 
@@ -305,6 +322,7 @@ const (
 	payLength                 // pay for the length on top of the stack, and tick when below zero
 	reindex                   // an instruction that names a function
 	leave                     // a return, which becomes a branch to the end
+	grew                      // a table.grow stands before it: keep what it gave
 )
 
 // frame is a block that is open.
@@ -327,7 +345,7 @@ func (f *function) rewrite(w *rewriter, body []byte, t FuncType) []byte {
 	r := &reader{b: body}
 	groups, locals := w.locals(r, t)
 	declared := r.i
-	f.scan(r)
+	f.scan(w, r)
 	slices.SortStableFunc(f.edits, func(a, b edit) int { return cmp.Compare(a.pos, b.pos) })
 
 	q := &reader{b: body}
@@ -364,6 +382,9 @@ func (f *function) rewrite(w *rewriter, body []byte, t FuncType) []byte {
 			} else {
 				out = append(out, opReturn)
 			}
+		case grew:
+			out = uleb(append(out, opGlobalSet), w.fuel+2)
+			out = uleb(append(out, opGlobalGet), w.fuel+2)
 		}
 	}
 	out = append(out, body[at:]...)
@@ -395,7 +416,7 @@ func (w *rewriter) ascend(out []byte, frame int64) []byte {
 }
 
 // scan finds the edits of the code that r stands before.
-func (f *function) scan(r *reader) {
+func (f *function) scan(w *rewriter, r *reader) {
 	f.edits = append(f.edits[:0], edit{kind: charge, pos: r.i, end: r.i, cost: 1})
 	f.frames = append(f.frames[:0], frame{})
 	f.calls = false
@@ -433,6 +454,9 @@ func (f *function) scan(r *reader) {
 			switch in.sub {
 			case 8, 10, 11, 12, 14, 15, 17:
 				f.edits = append(f.edits, edit{kind: payLength, pos: in.pos, end: in.pos})
+			}
+			if w.grows(in) {
+				f.open(grew, r.i)
 			}
 		}
 	}
