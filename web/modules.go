@@ -105,7 +105,7 @@ func (s *server) review(ctx context.Context, kind core.ModuleKind, m core.Manife
 	}
 	sum := sha256.Sum256(file)
 	review := wire.ModuleReview{Kind: kind, Manifest: m, Digest: hex.EncodeToString(sum[:]), Size: int64(len(file))}
-	review.Changes = grantChanges(granted(others, r.Stable), m.Wants)
+	review.GrantDiff = grantDiff(others, m.Version, m.Wants)
 	for i, other := range others {
 		if other.Active {
 			review.Active = &others[i]

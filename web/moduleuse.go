@@ -170,11 +170,10 @@ func (s *server) item(now *modulesNow, name string) wire.ModuleItem {
 	if len(r.Previous) > 0 {
 		out.Rollback = r.Previous[0]
 	}
-	active := granted(modules, r.Stable)
 	for _, m := range modules {
 		v := wire.ModuleVersion{
 			Module: m, ModuleState: s.Modules.State(name, m.Version), Pinned: u.pinned[m.Version], Assignments: u.on[m.Version],
-			Keeps: keeps(r, u, m.Version, len(modules)), Changes: grantChanges(active, m.Manifest.Wants), Aliases: aliases(r, m.Version),
+			Keeps: keeps(r, u, m.Version, len(modules)), GrantDiff: grantDiff(modules, m.Version, m.Manifest.Wants), Aliases: aliases(r, m.Version),
 		}
 		if v.Error != "" && out.Error == "" && (m.Active || v.Assignments > 0 || len(v.Aliases) > 0) {
 			out.Error = m.Version + ": " + v.Error
@@ -188,14 +187,25 @@ func (s *server) item(now *modulesNow, name string) wire.ModuleItem {
 	return out
 }
 
-// granted is what a version may reach; nothing when there is no such version.
-func granted(modules []core.Module, version string) core.Grant {
+// grantDiff compares what a version wants with what another is granted: the
+// active one, or else the newest before it that was reviewed. The modules are
+// newest first; a version that is not among them is newer than all.
+func grantDiff(modules []core.Module, version string, wants core.Grant) wire.GrantDiff {
+	var base core.Module
+	older := !slices.ContainsFunc(modules, func(m core.Module) bool { return m.Version == version })
 	for _, m := range modules {
 		if m.Version == version {
-			return m.Grant
+			older = true
+			continue
+		}
+		if m.Active || base.Version == "" && older && !m.Granted.IsZero() {
+			base = m
+		}
+		if m.Active {
+			break
 		}
 	}
-	return core.Grant{}
+	return wire.GrantDiff{Against: base.Version, Changes: wants.Diff(base.Grant)}
 }
 
 // aliases are the words that mean a version.

@@ -368,7 +368,7 @@ func TestScenarios(t *testing.T) {
 		{do: "POST", path: "/api/v1/modules/lag/test", role: "editor", body: `{"compare":true}`, status: 422, want: []string{`"path":"compare"`}},
 
 		// A second version: reviewed without being used, tried, promoted, rolled back.
-		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 2.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 200, want: []string{`"number":2`, `"granted":false`, `"path":"http","change":"added","value":"https://*.example.com:443"`}},
+		{do: "POST", path: "/api/v1/modules", role: "editor", body: "lag 2.0", headers: []string{"Content-Type", "application/octet-stream"}, status: 200, want: []string{`"number":2`, `"granted":false`, `"against":"1.0"`, `"path":"http","change":"widened","value":"https://*.example.com:443","before":"https://api.example.com:443","wider":true,"danger":"It may reach every host under example.com`}},
 		{do: "PUT", path: "/api/v1/modules/lag/canary", role: "editor", body: `{"version":"2.0","percent":10}`, status: 409, want: []string{"grant it first"}},
 		{do: "PUT", path: "/api/v1/modules/lag/aliases/next", role: "editor", body: `{"version":"2"}`, status: 409, want: []string{"grant it first"}},
 		{do: "POST", path: "/api/v1/modules/lag/versions/2.0/grant", role: "viewer", body: `{"grant":{}}`, status: 403},

@@ -145,8 +145,10 @@ func (c *client) push(ctx context.Context, s streams, file []byte, g grantFlags,
 		fmt.Fprintf(s.out, "%s %s is active already\n", m.Name, m.Version)
 		return nil
 	}
-	if !g.given() && !review.Granted || activate && !g.given() {
-		printWants(s.out, review)
+	if g.given() || activate || !review.Granted {
+		printWants(s.out, m, review.GrantDiff)
+	}
+	if !g.given() && (!review.Granted || activate) {
 		yes, err := ask(s, "Grant what it wants"+map[bool]string{true: " and activate it"}[activate]+"?")
 		if err != nil {
 			return err
@@ -178,32 +180,23 @@ func (c *client) push(ctx context.Context, s streams, file []byte, g grantFlags,
 	return nil
 }
 
-// printWants says what a module wants, against what the active version may.
-func printWants(out io.Writer, review wire.ModuleReview) {
-	m := review.Manifest
-	if len(review.Changes) == 0 {
-		fmt.Fprintf(out, "%s %s wants what the active version may reach\n", m.Name, m.Version)
+// printWants says what a module wants, against what was granted before.
+func printWants(out io.Writer, m core.Manifest, diff wire.GrantDiff) {
+	against := "nothing is granted yet"
+	if diff.Against != "" {
+		against = "against version " + diff.Against
+	}
+	if len(diff.Changes) == 0 {
+		fmt.Fprintf(out, "%s %s wants nothing more (%s)\n", m.Name, m.Version, against)
 		return
 	}
-	against := "nothing is granted yet"
-	if review.Active != nil {
-		against = "against the active version " + review.Active.Version
-	}
 	fmt.Fprintf(out, "%s %s wants to reach (%s):\n", m.Name, m.Version, against)
-	for _, change := range review.Changes {
-		fmt.Fprintln(out, "  "+printable(changeText(change)))
+	for _, change := range diff.Changes {
+		fmt.Fprintln(out, "  "+printable(change.String()))
+		if change.Danger != "" {
+			fmt.Fprintln(out, "      "+printable(change.Danger))
+		}
 	}
-}
-
-// changeText is a difference between grants in one line.
-func changeText(c wire.GrantChange) string {
-	switch c.Change {
-	case "added":
-		return "+ " + c.Path + " " + c.Value
-	case "removed":
-		return "- " + c.Path + " " + c.Value
-	}
-	return fmt.Sprintf("~ %s %s, before %s", c.Path, c.Value, c.Before)
 }
 
 // ask asks whoever sits at a terminal; elsewhere the answer is no.
@@ -411,12 +404,14 @@ func reviewCommand(ctx context.Context, s streams, f serverFlags, g grantFlags, 
 	if err != nil {
 		return err
 	}
+	if what == "grant" || g.given() || v.Granted.IsZero() {
+		printWants(s.out, v.Manifest, v.GrantDiff)
+	}
 	switch {
 	case g.given():
 	case what == "activate" && !v.Granted.IsZero():
 		grant = v.Grant
 	default:
-		printWants(s.out, wire.ModuleReview{Manifest: v.Manifest, Changes: v.Changes})
 		yes, err := ask(s, "Grant what it wants?")
 		if err != nil {
 			return err

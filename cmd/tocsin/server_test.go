@@ -355,8 +355,11 @@ func TestModulePush(t *testing.T) {
 	path, _ := queueDepth(t)
 	at("module", "push", path).wants(t, "push", 0, `queue-depth 1.0.0 wants to reach (nothing is granted yet):
   + http http://*:*
+      It may reach every host on the internet and send it whatever it reads. The connection is not encrypted: others on the way can read and change it. On every port.
   + http https://*:*
-  + private true
+      It may reach every host on the internet and send it whatever it reads. On every port.
+  + private yes
+      The hosts that it names may turn out to be loopback or private addresses (127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7): services that only the inner network can reach.
 `+"queue-depth 1.0.0 uploaded; review what it wants and activate it on the Collectors page: "+server.URL+"/collectors/queue-depth\n", "")
 	const listed = heading + "queue-depth  1.0.0    false   0       0\n"
 	at("module", "list").wants(t, "list", 0, listed, "")

@@ -18,16 +18,13 @@ type ModuleReview struct {
 	Number   int             `json:"number,omitempty" doc:"of the stored version: 1 for the first upload of the name"`
 	Granted  bool            `json:"granted" doc:"its grant was reviewed already"`
 	Active   *core.Module    `json:"active,omitempty" doc:"the version in use, with its grant"`
-	Changes  []GrantChange   `json:"changes" doc:"what it wants against what the active version is granted; against nothing when there is none"`
+	GrantDiff
 }
 
-// GrantChange is one difference between two grants.
-type GrantChange struct {
-	Path   string `json:"path" doc:"http, tcp, dns, private, kv, secrets, reveal, limits.fuel, ..."`
-	Change string `json:"change" enum:"added,removed,raised,lowered"`
-	Value  string `json:"value" doc:"what is added or removed; of a limit the new value"`
-	Before string `json:"before,omitempty" doc:"of a limit: the old value"`
-	Wider  bool   `json:"wider" doc:"it can reach or use more than before"`
+// GrantDiff is what a version wants more and less than another is granted.
+type GrantDiff struct {
+	Against string             `json:"against,omitempty" doc:"the version whose grant it is compared with: the active one, or the newest before it that was reviewed; empty: nothing is granted"`
+	Changes []core.GrantChange `json:"changes" doc:"what it wants against what that version is granted"`
 }
 
 // GrantReview is the body of POST
@@ -59,11 +56,11 @@ type ModuleItem struct {
 type ModuleVersion struct {
 	core.Module
 	ModuleState
-	Aliases     []string      `json:"aliases" doc:"those that mean it, stable too"`
-	Pinned      []string      `json:"pinned" doc:"checks that pin it by version, number or alias"`
-	Assignments int           `json:"assignments" doc:"that run it now"`
-	Keeps       []string      `json:"keeps" doc:"why it cannot be deleted, a sentence each; empty: it can"`
-	Changes     []GrantChange `json:"changes" doc:"what it wants against what the active version is granted; of the active version against its own grant"`
+	Aliases     []string `json:"aliases" doc:"those that mean it, stable too"`
+	Pinned      []string `json:"pinned" doc:"checks that pin it by version, number or alias"`
+	Assignments int      `json:"assignments" doc:"that run it now"`
+	Keeps       []string `json:"keeps" doc:"why it cannot be deleted, a sentence each; empty: it can"`
+	GrantDiff
 }
 
 // ModuleState is how a version does.

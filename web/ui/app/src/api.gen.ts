@@ -665,13 +665,24 @@ export interface Grant {
 export interface GrantChange {
 	/** http, tcp, dns, private, kv, secrets, reveal, limits.fuel, ... */
 	path: string;
-	change: "added" | "removed" | "raised" | "lowered";
-	/** what is added or removed; of a limit the new value */
+	/** widened: it contains what was there and more; of a limit: it is higher */
+	change: "added" | "removed" | "widened" | "narrowed";
+	/** what is added, removed, wider or narrower; of a limit the new value */
 	value: string;
-	/** of a limit: the old value */
+	/** of what is wider or narrower: what it was */
 	before?: string;
 	/** it can reach or use more than before */
 	wider: boolean;
+	/** what could go wrong with it, when it is wider */
+	danger?: string;
+}
+
+/** GrantDiff is what a version wants more and less than another is granted. */
+export interface GrantDiff {
+	/** the version whose grant it is compared with: the active one, or the newest before it that was reviewed; empty: nothing is granted */
+	against?: string;
+	/** what it wants against what that version is granted */
+	changes: GrantChange[];
 }
 
 /**
@@ -949,7 +960,7 @@ export interface ModulePoint {
  * ModuleReview answers POST /api/v1/modules: what the file says of itself, and
  * what it wants to reach against what the active version may.
  */
-export interface ModuleReview {
+export interface ModuleReview extends GrantDiff {
 	kind: ModuleKind;
 	manifest: Manifest;
 	/** sha256 of the file, hex */
@@ -963,8 +974,6 @@ export interface ModuleReview {
 	granted: boolean;
 	/** the version in use, with its grant */
 	active?: Module;
-	/** what it wants against what the active version is granted; against nothing when there is none */
-	changes: GrantChange[];
 }
 
 /** ModuleState is how a version does. */
@@ -998,7 +1007,7 @@ export interface ModuleStats {
 }
 
 /** ModuleVersion is one version of a module with what is known of its use. */
-export interface ModuleVersion extends Module, ModuleState {
+export interface ModuleVersion extends Module, ModuleState, GrantDiff {
 	/** those that mean it, stable too */
 	aliases: string[];
 	/** checks that pin it by version, number or alias */
@@ -1007,8 +1016,6 @@ export interface ModuleVersion extends Module, ModuleState {
 	assignments: number;
 	/** why it cannot be deleted, a sentence each; empty: it can */
 	keeps: string[];
-	/** what it wants against what the active version is granted; of the active version against its own grant */
-	changes: GrantChange[];
 }
 
 /** Node is one Tocsin process of those that share a database. */

@@ -1,16 +1,15 @@
 import { describe, expect, test } from "vitest";
-import type { Grant } from "../src/api.gen";
+import type { Grant, GrantChange } from "../src/api.gen";
 import {
   amount,
   asks,
   begin,
-  compare,
   covers,
-  dangerOf,
   grantedUnder,
   grantOf,
   lineFor,
   mistakes,
+  rowsOf,
   summary,
   widened,
 } from "../src/pages/collectors/permissions";
@@ -31,61 +30,69 @@ describe("patterns cover", () => {
   ])("%s, %s: %s", (wide, narrow, want) => expect(covers(wide, narrow)).toBe(want));
 });
 
-const changes = (wants: Grant, before?: Grant) => compare(wants, before).map((r) => `${r.kind} ${r.change}`);
-const lines = (wants: Grant, before?: Grant) => compare(wants, before).flatMap((r) => r.lines.map((l) => `${l.change} ${l.text}`));
+const said = (path: string, change: GrantChange["change"], value: string, more: Partial<GrantChange> = {}): GrantChange => ({
+  path,
+  change,
+  value,
+  wider: change === "added" || change === "widened",
+  ...more,
+});
+const compare = (wants: Grant, changes: GrantChange[], against?: string) => rowsOf(wants, { changes, ...(against ? { against } : {}) });
+const changes = (wants: Grant, all: GrantChange[]) => compare(wants, all, "1").map((r) => `${r.kind} ${r.change}`);
+const lines = (wants: Grant, all: GrantChange[], against?: string) =>
+  compare(wants, all, against).flatMap((r) => r.lines.map((l) => `${l.change} ${l.text}${l.was ? `, was ${l.was}` : ""}`));
 
-describe("against what was granted before", () => {
-  test("everything is new at first", () => expect(changes({ http: ["https://a.test:443"] })).toEqual(["http new"]));
+describe("what the server says of a version, a row a capability", () => {
+  const a = "https://a.test:443";
+  test("everything is new at first", () => expect(changes({ http: [a] }, [said("http", "added", a)])).toEqual(["http new"]));
   test("same, new, widened, narrowed, gone", () => {
-    const before = { http: ["https://a.test:443", "https://x.b.test:443", "https://*.c.test:443", "https://d.test:443"] };
-    const wants = { http: ["https://a.test:443", "https://*.b.test:443", "https://y.c.test:443", "https://e.test:443"] };
-    expect(lines(wants, before)).toEqual([
-      "same https://a.test:443",
-      "widened https://*.b.test:443",
-      "narrowed https://y.c.test:443",
+    const wants = { http: [a, "https://*.b.test:443", "https://y.c.test:443", "https://e.test:443"] };
+    const all = [
+      said("http", "widened", "https://*.b.test:443", { before: "https://x.b.test:443" }),
+      said("http", "narrowed", "https://y.c.test:443", { before: "https://*.c.test:443" }),
+      said("http", "added", "https://e.test:443"),
+      said("http", "removed", "https://d.test:443"),
+    ];
+    expect(lines(wants, all)).toEqual([
+      `same ${a}`,
+      "widened https://*.b.test:443, was https://x.b.test:443",
+      "narrowed https://y.c.test:443, was https://*.c.test:443",
       "new https://e.test:443",
       "gone https://d.test:443",
     ]);
-    expect(changes(wants, before)).toEqual(["http widened"]);
-    expect(changes({ http: ["https://a.test:443"] }, before)).toEqual(["http narrowed"]);
-    expect(changes({}, before)).toEqual(["http gone"]);
-    expect(changes(before, before)).toEqual(["http same"]);
+    expect(changes(wants, all)).toEqual(["http widened"]);
+    expect(changes({ http: [a] }, all.slice(3))).toEqual(["http narrowed"]);
+    expect(changes({}, all.slice(3))).toEqual(["http gone"]);
+    expect(changes(wants, [])).toEqual(["http same"]);
   });
   test("limits", () => {
-    expect(lines({ limits: { memory_bytes: 64 << 20 } })).toEqual(["widened 64.0 MiB memory"]);
-    expect(lines({ limits: { memory_bytes: 32 << 20 } }, { limits: { memory_bytes: 64 << 20 } })).toEqual(["narrowed 32.0 MiB memory"]);
-    expect(changes({ limits: { http_calls: 20 } }, {})).toEqual([]);
+    const wants = { limits: { memory_bytes: 64 << 20 } };
+    const raised = [said("limits.memory_bytes", "widened", "64 MiB", { before: "16 MiB" })];
+    expect(lines(wants, raised)).toEqual(["widened 64.0 MiB memory, was 16 MiB by default"]);
+    expect(lines(wants, raised, "1")).toEqual(["widened 64.0 MiB memory, was 16 MiB"]);
+    expect(lines(wants, [], "1")).toEqual(["same 64.0 MiB memory"]);
+    expect(lines({}, [said("limits.memory_bytes", "narrowed", "16 MiB", { before: "64 MiB" })], "1")).toEqual([
+      "narrowed 16.0 MiB memory, was 64 MiB",
+    ]);
+    expect(changes({ limits: { http_calls: 20 } }, [])).toEqual([]);
   });
-  test("private addresses", () => {
-    expect(changes({ private: true }, {})).toEqual(["private new"]);
-    expect(changes({}, { private: true })).toEqual(["private gone"]);
+  test("private addresses and kept values", () => {
+    expect(changes({ private: true }, [said("private", "added", "yes")])).toEqual(["private new"]);
+    expect(changes({ private: true }, [])).toEqual(["private same"]);
+    expect(changes({}, [said("private", "removed", "yes")])).toEqual(["private gone"]);
+    expect(lines({ kv: "module" }, [said("kv", "widened", "module", { before: "assignment" })])).toEqual([
+      "widened one set for the whole module, was its own for each check on each system",
+    ]);
+    expect(changes({}, [said("kv", "removed", "module")])).toEqual(["kv gone"]);
   });
-  test.each<[string, Grant, Grant, string]>([
-    ["tcp", { tcp: ["*.a.test:5432"] }, { tcp: ["x.a.test:5432"] }, "tcp widened"],
-    ["tcp port", { tcp: ["a.test:*"] }, { tcp: ["a.test:1"] }, "tcp widened"],
-    ["dns", { dns: ["x.a.test"] }, { dns: ["*.a.test"] }, "dns narrowed"],
-    ["a secret more", { secrets: ["one", "two"] }, { secrets: ["one"] }, "secrets widened"],
-    ["reveal", { reveal: ["one"] }, {}, "reveal new"],
-    ["kv", { kv: "module" }, { kv: "assignment" }, "kv widened"],
-    ["kv less", { kv: "assignment" }, { kv: "module" }, "kv narrowed"],
-    ["kv gone", {}, { kv: "module" }, "kv gone"],
-  ])("%s", (_, wants, before, want) => expect(changes(wants, before)).toEqual([want]));
-  test("what is new or wider says what it means", () => {
-    expect(compare({ secrets: ["token"], http: ["https://a.test:443"] }, { http: ["https://a.test:443"] })[1]?.lines[0]?.danger).toMatch(
-      /send the value of token to https:\/\/a\.test:443/,
-    );
-    expect(compare({ reveal: ["token"] }, {})[0]?.lines[0]?.danger).toMatch(/reads the value of token/);
-    expect(compare({ kv: "module" }, {})[0]?.danger).toMatch(/every other/);
-    expect(compare({ reveal: ["token"] }, { reveal: ["token"] })[0]?.lines[0]?.danger).toBeUndefined();
+  test("dangers are shown where they are", () => {
+    const rows = compare({ http: [a], private: true, kv: "module" }, [
+      said("http", "added", a, { danger: "far" }),
+      said("private", "added", "yes", { danger: "near" }),
+      said("kv", "added", "module", { danger: "shared" }),
+    ]);
+    expect(rows.map((r) => r.danger ?? r.lines[0]?.danger)).toEqual(["far", "near", "shared"]);
   });
-});
-
-test("danger is concrete", () => {
-  expect(dangerOf("https://a.test:443")).toBeUndefined();
-  expect(dangerOf("https://*.a.test:443")).toMatch(/every host under a\.test/);
-  expect(dangerOf("http://127.0.0.1:80")).toMatch(/machine that Tocsin runs on.*not encrypted/);
-  expect(dangerOf("https://*:443")).toMatch(/internet/);
-  expect(dangerOf("https://10.1.2.3:443")).toMatch(/inner network/);
 });
 
 describe("a grant", () => {
@@ -94,7 +101,12 @@ describe("a grant", () => {
     private: true,
     limits: { memory_bytes: 64 << 20, http_calls: 5 },
   };
-  const all = compare(wants, undefined);
+  const all = compare(wants, [
+    ...(wants.http ?? []).map((text) => said("http", "added", text)),
+    said("private", "added", "yes"),
+    said("limits.memory_bytes", "widened", "64 MiB", { before: "16 MiB" }),
+    said("limits.http_calls", "narrowed", "5", { before: "20" }),
+  ]);
   const yes = Object.fromEntries(all.filter(asks).map((r) => [r.kind, { yes: true }]));
   test("holds only what is allowed", () => {
     expect(grantOf(wants, all, {})).toEqual({ limits: { memory_bytes: 16 << 20, http_calls: 5 } });
@@ -103,7 +115,7 @@ describe("a grant", () => {
   });
   test("can be narrower than what is asked", () => {
     const wide: Grant = { http: ["https://*.a.test:443"] };
-    const rows = compare(wide, undefined);
+    const rows = compare(wide, [said("http", "added", "https://*.a.test:443")]);
     const part = (text: string) => ({ http: { yes: true, text } });
     expect(grantOf(wide, rows, part(" https://x.a.test:443, https://y.a.test:443 ")).http).toEqual([
       "https://x.a.test:443",
@@ -123,7 +135,10 @@ describe("a grant", () => {
   test("a pattern that was held to a part stays held", () => {
     const wide: Grant = { http: ["https://*.a.test:443", "https://b.test:443"] };
     const before: Grant = { http: ["https://x.a.test:443"] };
-    const rows = compare(wide, before);
+    const rows = compare(wide, [
+      said("http", "widened", "https://*.a.test:443", { before: "https://x.a.test:443" }),
+      said("http", "added", "https://b.test:443"),
+    ]);
     expect(begin(wide, rows, undefined, { grant: before, wants: wide })).toEqual({
       http: { text: "https://x.a.test:443\nhttps://b.test:443" },
     });
@@ -131,7 +146,7 @@ describe("a grant", () => {
     expect(begin(wide, rows, before)).toEqual({ http: { yes: true, text: "https://x.a.test:443" } });
   });
   test("keeps what was the same without a question", () => {
-    const same = compare(wants, wants);
+    const same = compare(wants, [], "1");
     expect(same.some(asks)).toBe(false);
     expect(grantOf(wants, same, {}, wants)).toEqual(wants);
     expect(grantOf(wants, same, { private: { yes: false } }, wants).private).toBeUndefined();

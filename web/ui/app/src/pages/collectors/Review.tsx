@@ -11,7 +11,6 @@ import {
   asks,
   begin,
   type Change,
-  compare,
   type Decision,
   type Decisions,
   effective,
@@ -22,6 +21,7 @@ import {
   linesOf,
   mistakes,
   type Row,
+  rowsOf,
 } from "./permissions";
 import { CanaryDialog } from "./Release";
 import { barred } from "./Upload";
@@ -52,18 +52,12 @@ interface Props {
   onChange: (item: ModuleItem) => void;
 }
 
-/** The version whose grant a version is compared with: the active one, or else the newest before it that was reviewed. */
-function baseOf(item: ModuleItem, version: ModuleVersion, active: ModuleVersion | undefined): ModuleVersion | undefined {
-  if (active && active !== version) return active;
-  return (item.versions ?? []).find((v) => v.number < version.number && v.granted);
-}
-
 export function Review({ item, version, active, onChange }: Props) {
   const { wants } = version.manifest;
   const isActive = version.active;
   const reviewed = !!version.granted;
-  const base = baseOf(item, version, active);
-  const rows = compare(wants, base?.grant);
+  const base = (item.versions ?? []).find((v) => v.version === version.against);
+  const rows = rowsOf(wants, version);
   const own = reviewed ? version.grant : undefined;
   const before = base && { grant: base.grant, wants: base.manifest.wants };
   const [decisions, setDecisions] = useState<Decisions>(() => begin(wants, rows, own, before));

@@ -1,8 +1,8 @@
 // What a version of a module wants to reach, against what was granted before:
-// one row a capability, what is the same, new, wider or narrower in it, and
-// what it means.
+// one row a capability. What is new, wider or narrower in it, and what it
+// means, is what the server says.
 
-import type { Grant, Limits } from "../../api.gen";
+import type { Grant, GrantChange, GrantDiff, Limits } from "../../api.gen";
 import { bytes, count } from "../../lib/format";
 
 /** Against what was granted before. Only new and widened need a decision. */
@@ -109,45 +109,6 @@ export function covers(wide: string, narrow: string, kind: ListKind = "http"): b
   }
 }
 
-/** What reaching a host means, when it is more than one public host over an encrypted connection. */
-export function dangerOf(text: string, kind: "http" | "tcp" = "http"): string | undefined {
-  const { scheme, host, port } = kind === "http" ? pattern(text) : address(text);
-  const said: string[] = [];
-  if (host === "*" || host === "*.*") said.push("It may reach every host on the internet and send it whatever it reads.");
-  else if (host.startsWith("*.")) said.push(`It may reach every host under ${host.slice(2)}, also ones that are added later.`);
-  if (/^(localhost|127\.|\[?::1)/.test(host))
-    said.push("This is the machine that Tocsin runs on: services there often trust local callers.");
-  else if (/^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(host) || /\.(internal|local|lan|corp|home)$/.test(host))
-    said.push("This is a host of an inner network.");
-  if (scheme === "http") said.push("The connection is not encrypted: others on the way can read and change it.");
-  if (port === "*") said.push("On every port.");
-  return said.join(" ") || undefined;
-}
-
-const privateDanger =
-  "The hosts above may turn out to be loopback or private addresses (127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7): services that only the inner network can reach.";
-
-function dangerOfLine(kind: ListKind, text: string, wants: Grant | undefined): string | undefined {
-  switch (kind) {
-    case "http":
-      return dangerOf(text);
-    case "tcp":
-      return ["It may send any bytes and speak any protocol there.", dangerOf(text, "tcp")].filter(Boolean).join(" ");
-    case "dns":
-      return text === "*" || text.startsWith("*.")
-        ? `It may look up ${text === "*" ? "every name" : `every name under ${text.slice(2)}`}. A name that is looked up can carry data out.`
-        : undefined;
-    case "secrets": {
-      const hosts = [...(wants?.http ?? []), ...(wants?.tcp ?? [])];
-      return hosts.length > 0
-        ? `It may send the value of ${text} to ${hosts.slice(0, 3).join(", ")}${hosts.length > 3 ? ` and ${hosts.length - 3} more` : ""}, without reading it.`
-        : `It may send the value of ${text} to the hosts that it is allowed, without reading it.`;
-    }
-    default:
-      return `Its code reads the value of ${text} and can put it into results, logs and requests.`;
-  }
-}
-
 export const kindTitles: Record<Kind, string> = {
   http: "HTTP",
   tcp: "TCP and TLS",
@@ -173,79 +134,71 @@ export function grantedUnder(wanted: string, grant: Grant | undefined, kind: Lis
   return (grant?.[kind] ?? []).filter((line) => covers(wanted, line, kind));
 }
 
-function lineOf(kind: ListKind, text: string, had: string[]): Line {
-  if (had.includes(text)) return { text, change: "same" };
-  const wider = had.find((h) => covers(h, text, kind));
-  if (wider) return { text, change: "narrowed", was: wider };
-  const narrower = had.filter((h) => covers(text, h, kind));
-  return narrower.length > 0 ? { text, change: "widened", was: narrower.join(", ") } : { text, change: "new" };
+const changeOf: Record<GrantChange["change"], Change> = { added: "new", removed: "gone", widened: "widened", narrowed: "narrowed" };
+
+/** A line as it is wanted, with what the server says of it. */
+function lineOf(text: string, said: GrantChange | undefined): Line {
+  if (!said) return { text, change: "same" };
+  return {
+    text,
+    change: changeOf[said.change],
+    ...(said.before ? { was: said.before } : {}),
+    ...(said.danger ? { danger: said.danger } : {}),
+  };
 }
 
 /** What a row comes to: as its widest line, and new when there was nothing. */
-function sum(lines: Line[], had: boolean): Change {
+function sum(lines: Line[]): Change {
   if (lines.every((l) => l.change === "gone")) return "gone";
-  if (!had) return "new";
+  if (lines.every((l) => l.change === "new")) return "new";
   if (lines.some((l) => l.change === "new" || l.change === "widened")) return "widened";
   return lines.some((l) => l.change !== "same") ? "narrowed" : "same";
 }
 
-function listRow(kind: ListKind, wants: Grant | undefined, before: Grant | undefined): Row | undefined {
-  const wanted = wants?.[kind] ?? [];
-  const had = before?.[kind] ?? [];
-  if (wanted.length + had.length === 0) return undefined;
-  const lines = wanted.map((text) => lineOf(kind, text, had));
-  for (const text of had) if (!wanted.some((w) => covers(w, text, kind) || covers(text, w, kind))) lines.push({ text, change: "gone" });
-  for (const l of lines) if (l.change === "new" || l.change === "widened") l.danger = dangerOfLine(kind, l.text, wants);
-  return { kind, title: kindTitles[kind], change: sum(lines, had.length > 0), lines };
+function row(kind: Kind, lines: Line[]): Row | undefined {
+  return lines.length === 0 ? undefined : { kind, title: kindTitles[kind], change: sum(lines), lines };
 }
 
-function privateRow(wants: Grant | undefined, before: Grant | undefined): Row | undefined {
-  if (!wants?.private && !before?.private) return undefined;
-  const change: Change = !wants?.private ? "gone" : before?.private ? "same" : "new";
-  return { kind: "private", title: kindTitles.private, change, lines: [], ...(change === "new" ? { danger: privateDanger } : {}) };
+function listRow(kind: ListKind, wants: Grant | undefined, said: GrantChange[]): Row | undefined {
+  const gone = said.filter((c) => c.change === "removed");
+  const lines = (wants?.[kind] ?? []).map((text) =>
+    lineOf(
+      text,
+      said.find((c) => c.value === text && c.change !== "removed"),
+    ),
+  );
+  return row(kind, [...lines, ...gone.map((c) => lineOf(c.value, c))]);
 }
 
-function kvRow(wants: Grant | undefined, before: Grant | undefined): Row | undefined {
-  const now = wants?.kv ?? "";
-  const was = before?.kv ?? "";
-  if (!now && !was) return undefined;
-  const change: Change = !now ? "gone" : !was ? "new" : now === was ? "same" : now === "module" ? "widened" : "narrowed";
-  return {
-    kind: "kv",
-    title: kindTitles.kv,
-    change,
-    lines: [{ text: kvTexts[now || was] ?? now, change, ...(was && now && was !== now ? { was: kvTexts[was] ?? was } : {}) }],
-    ...(now === "module" && was !== "module" ? { danger: "What it keeps for one system it can read for every other." } : {}),
-  };
+/** A capability that is one word, or nothing. */
+function wordRow(kind: "private" | "kv", word: string | undefined, said: GrantChange | undefined): Row | undefined {
+  const value = word || said?.value;
+  if (!value) return undefined;
+  const { danger, ...line } = lineOf(kvTexts[value] ?? value, said && { ...said, before: kvTexts[said.before ?? ""] ?? said.before });
+  return { kind, title: kindTitles[kind], change: line.change, lines: kind === "kv" ? [line] : [], ...(danger ? { danger } : {}) };
 }
 
-function limitsRow(wants: Grant | undefined, before: Grant | undefined): Row | undefined {
+function limitsRow(wants: Grant | undefined, said: GrantChange[], first: boolean): Row | undefined {
   const now = effective(wants?.limits);
-  const base = before ? effective(before.limits) : defaultLimits;
-  const lines: Line[] = limitNames
-    .filter(({ key }) => now[key] !== defaultLimits[key] || now[key] !== base[key])
-    .map(({ key, title, text }) => ({
-      key,
-      text: `${text(now[key])} ${title}`,
-      change: now[key] === base[key] ? "same" : now[key] > base[key] ? "widened" : "narrowed",
-      ...(now[key] === base[key] ? {} : { was: `${text(base[key])}${before ? "" : " by default"}` }),
-    }));
-  if (lines.length === 0) return undefined;
-  const change: Change = lines.some((l) => l.change === "widened")
-    ? "widened"
-    : lines.some((l) => l.change === "narrowed")
-      ? "narrowed"
-      : "same";
-  return { kind: "limits", title: kindTitles.limits, change, lines };
+  const lines: Line[] = limitNames.flatMap(({ key, title, text }) => {
+    const change = said.find((c) => c.path === `limits.${key}`);
+    if (!change && now[key] === defaultLimits[key]) return [];
+    const line = { key, ...lineOf(`${text(now[key])} ${title}`, change) };
+    return [line.was && first ? { ...line, was: `${line.was} by default` } : line];
+  });
+  return row("limits", lines);
 }
 
 /** Every capability that is wanted, and those of before that are wanted no more. */
-export function compare(wants: Grant | undefined, before: Grant | undefined): Row[] {
-  const all = new Map<Kind, Row | undefined>(listKinds.map((kind) => [kind, listRow(kind, wants, before)]));
-  all.set("private", privateRow(wants, before));
-  all.set("kv", kvRow(wants, before));
-  all.set("limits", limitsRow(wants, before));
-  return order.map((kind) => all.get(kind)).filter((row) => row !== undefined);
+export function rowsOf(wants: Grant | undefined, { changes, against }: Pick<GrantDiff, "changes" | "against">): Row[] {
+  const of = (path: string) => (changes ?? []).filter((c) => c.path === path);
+  return order
+    .map((kind) => {
+      if (isList(kind)) return listRow(kind, wants, of(kind));
+      if (kind === "limits") return limitsRow(wants, changes ?? [], !against);
+      return wordRow(kind, kind === "kv" ? wants?.kv : wants?.private ? "yes" : undefined, of(kind)[0]);
+    })
+    .filter((r) => r !== undefined);
 }
 
 /** Whether a person must say yes or no. */
