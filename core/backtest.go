@@ -24,6 +24,7 @@ type BacktestRule struct {
 	Stages    []BacktestStage  `json:"stages" doc:"in order: how many decisions each stage made"`
 	Firings   []BacktestFiring `json:"firings" doc:"in order of time, at most 1,000"`
 	Omitted   int              `json:"omitted,omitempty" doc:"firings that are not listed"`
+	Decisions []Decision       `json:"decisions,omitempty" doc:"about the subject that was asked for, in order of time, the newest 500"`
 }
 
 // BacktestStage counts the decisions that ended at a Stage.

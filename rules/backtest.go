@@ -28,11 +28,13 @@ type BacktestInput struct {
 	Saved *core.Rule    // to compare with; nil: nothing
 	Span  time.Duration // that ends at Until; default 7 days
 	Until time.Time     // default now
+	About *core.Subject // list what is decided about it; nil: about nobody
 }
 
 const (
 	defaultSpan  = 7 * 24 * time.Hour
 	maxFirings   = 1000
+	maxDecisions = 500
 	backtestPage = 2000
 	disorder     = time.Hour // how far the times of the log may be out of order
 )
@@ -62,7 +64,7 @@ func (c *Compiler) Backtest(ctx context.Context, past Past, in BacktestInput) (c
 	if err != nil {
 		return core.Backtest{}, err
 	}
-	b := &backtest{past: past, since: until.Add(-span), until: until, catalog: catalog, systems: map[string]bool{}}
+	b := &backtest{past: past, since: until.Add(-span), until: until, catalog: catalog, about: in.About, systems: map[string]bool{}}
 	b.out = core.Backtest{From: b.since, To: until, Notes: []string{}}
 	for _, s := range catalog.Systems {
 		b.systems[s.ID] = true
@@ -90,6 +92,7 @@ type backtest struct {
 	past         Past
 	since, until time.Time
 	catalog      Catalog
+	about        *core.Subject
 	systems      map[string]bool
 	lanes        []*lane
 	facts        bool // a rule reads facts of systems
@@ -107,6 +110,8 @@ type lane struct {
 	m       *Machine
 	fired   []laneFiring
 	counts  map[core.BacktestStage]int // of which Count is not set
+	about   *core.Subject
+	decided []core.Decision // about it, the newest maxDecisions and up to as many before
 }
 
 // laneFiring is a firing and what opened its episode.
@@ -123,7 +128,7 @@ func (b *backtest) add(c *Compiler, p *Program) {
 	m := NewMachine(c, MachineOptions{Instant: true, Forget: true})
 	m.SetCatalog(b.catalog, time.Time{})
 	m.SetRules([]Saved{{Rule: p.Rule, At: b.since}}, b.since)
-	b.lanes = append(b.lanes, &lane{program: p, m: m, counts: map[core.BacktestStage]int{}})
+	b.lanes = append(b.lanes, &lane{program: p, m: m, counts: map[core.BacktestStage]int{}, about: b.about})
 	b.facts = b.facts || p.readsFacts()
 }
 
@@ -260,6 +265,7 @@ func (r *runReel) play(ctx context.Context, ok func(*core.Run) bool) {
 			if l.m.clock.After(now) {
 				now = l.m.clock
 			}
+			l.explain(core.Subject{Kind: core.OfAssignment, ID: run.Assignment})
 			l.take(l.m.FeedRun(run, now))
 		}
 	}
@@ -395,6 +401,7 @@ func (b *backtest) feed(t *core.Transition) {
 // condition is false of.
 func (l *lane) feed(t *core.Transition, now time.Time) {
 	before := l.m.stats.Evaluated
+	l.explain(t.Subject)
 	l.take(l.m.Feed(*t, now))
 	if l.m.stats.Evaluated != before {
 		return
@@ -415,7 +422,7 @@ func (b *backtest) startOver(at time.Time) {
 	b.out.From, b.out.Changes, b.out.Runs, b.gone = at, 0, 0, 0
 	for _, l := range b.lanes {
 		l.m.startOver(at)
-		l.fired = l.fired[:0]
+		l.fired, l.decided = l.fired[:0], l.decided[:0]
 		clear(l.counts)
 	}
 }
@@ -441,6 +448,7 @@ func (l *lane) take(outputs []Output) {
 		switch {
 		case o.Decision != nil:
 			l.counts[core.BacktestStage{Stage: o.Decision.Stage, Verdict: o.Decision.Verdict}]++
+			l.keep(o.Decision)
 		case o.Firing != nil:
 			f := o.Firing
 			l.fired = append(l.fired, laneFiring{
@@ -449,6 +457,21 @@ func (l *lane) take(outputs []Output) {
 			})
 		}
 	}
+}
+
+// explain has the values of conditions noted of events of the subject that was
+// asked for, and of no others.
+func (l *lane) explain(s core.Subject) { l.m.o.Explain = l.about != nil && s == *l.about }
+
+// keep notes a decision about the subject that was asked for.
+func (l *lane) keep(d *core.Decision) {
+	if l.about == nil || d.Subject != *l.about {
+		return
+	}
+	if len(l.decided) == 2*maxDecisions {
+		l.decided = append(l.decided[:0], l.decided[maxDecisions:]...)
+	}
+	l.decided = append(l.decided, *d)
 }
 
 // done lets the rest of the time pass and sums up.
@@ -517,6 +540,7 @@ func (l *lane) sum() core.BacktestRule {
 		}
 		out.Firings = append(out.Firings, f.BacktestFiring)
 	}
+	out.Decisions = l.decided[max(0, len(l.decided)-maxDecisions):]
 	for _, r := range l.m.rules {
 		for _, p := range r.parts {
 			if p.Fired > 0 {

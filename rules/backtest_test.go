@@ -273,6 +273,58 @@ func TestABacktestComparesTwoRules(t *testing.T) {
 	}
 }
 
+// Of the subject that is asked for a backtest lists what the rule decides, the
+// same live as played, and of no other.
+func TestABacktestListsWhatIsDecidedAboutASubject(t *testing.T) {
+	t.Parallel()
+	p, catalog := wander(t, 5, 300)
+	until := p.log[len(p.log)-1].At.Add(time.Hour)
+	about := core.Subject{Kind: core.OfSystem, ID: "s1"}
+	rule := core.Rule{
+		ID: "often", On: []core.Trigger{{Event: "health.changed"}}, When: `to == "unhealthy" || from == "unhealthy"`,
+		Gate:   core.Gate{Window: &core.Window{Count: 2, Within: core.Duration(10 * time.Minute)}, For: core.Duration(20 * time.Second)},
+		Unless: "in_maintenance",
+	}
+	m := rules.NewMachine(compiler(t), rules.MachineOptions{Instant: true, Explain: true})
+	m.SetCatalog(catalog, time.Time{})
+	m.SetRules([]rules.Saved{{Rule: rule, At: day}}, day)
+	var want []string
+	line := func(d core.Decision) string {
+		values := 0
+		for _, s := range d.Stages {
+			if s.Stage == core.StageWhen {
+				values += len(s.Nodes)
+			}
+		}
+		return fmt.Sprintf("%s %s at %s, %d values: %+v", d.At.Format("15:04:05"), d.Verdict, d.Stage, values, d.Stages[len(d.Stages)-1].Text)
+	}
+	take := func(outputs []rules.Output) {
+		for _, o := range outputs {
+			if o.Decision != nil && o.Decision.Subject == about {
+				want = append(want, line(*o.Decision))
+			}
+		}
+	}
+	for _, tr := range p.log {
+		take(m.Feed(tr, tr.At))
+	}
+	take(m.Wake(until))
+	if len(want) < 30 {
+		t.Fatalf("%d decisions, the past is too tame", len(want))
+	}
+	b := p.backtest(t, rules.BacktestInput{Rule: rule, Span: until.Sub(day), Until: until, About: &about})
+	var got []string
+	for _, d := range b.Rule.Decisions {
+		got = append(got, line(d))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("a backtest about %s decided\n%s\nlive it was\n%s", about, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if b := p.backtest(t, rules.BacktestInput{Rule: rule, Span: until.Sub(day), Until: until}); b.Rule.Decisions != nil {
+		t.Errorf("about nobody it lists %d decisions", len(b.Rule.Decisions))
+	}
+}
+
 func TestABacktestOfARuleThatDoesNotCompileSaysWhy(t *testing.T) {
 	t.Parallel()
 	p := &past{}

@@ -135,7 +135,7 @@ func (j judge) Backtest(ctx context.Context, ask wire.BacktestAsk, saved *core.R
 	case <-ctx.Done():
 		return core.Backtest{}, ctx.Err()
 	}
-	in := rules.BacktestInput{Rule: ask.Rule, Saved: saved, Span: ask.Span.Std()}
+	in := rules.BacktestInput{Rule: ask.Rule, Saved: saved, Span: ask.Span.Std(), About: ask.About}
 	if ask.Until != nil {
 		in.Until = *ask.Until
 	}

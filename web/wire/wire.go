@@ -257,6 +257,7 @@ type BacktestAsk struct {
 	Rule  core.Rule     `json:"rule"`
 	Span  core.Duration `json:"span,omitempty" doc:"how far back; default 7d, at most 366d"`
 	Until *time.Time    `json:"until,omitempty" doc:"default now"`
+	About *core.Subject `json:"about,omitempty" doc:"list what is decided about it, with the value of each part of a condition"`
 }
 
 // Failure is the body of every answer that is an error, as RFC 9457 has it:

@@ -121,6 +121,8 @@ export interface BacktestAsk {
 	span?: Duration;
 	/** default now */
 	until?: string;
+	/** list what is decided about it, with the value of each part of a condition */
+	about?: Subject;
 }
 
 /**
@@ -162,6 +164,8 @@ export interface BacktestRule {
 	firings: BacktestFiring[];
 	/** firings that are not listed */
 	omitted?: number;
+	/** about the subject that was asked for, in order of time, the newest 500 */
+	decisions?: Decision[];
 }
 
 /** BacktestStage counts the decisions that ended at a Stage. */
