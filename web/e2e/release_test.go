@@ -1,12 +1,16 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tocsin-io/tocsin/cmd/tocsintest"
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/web/wire"
 )
@@ -214,4 +218,84 @@ func TestCheckWithModule(t *testing.T) {
 	p.reads(30*time.Second, "Identical")
 	p.reads(5*time.Second, "did the same")
 	p.both("replayed")
+}
+
+// TestTrouble shows what goes wrong with a module that is in use: a canary that
+// is held by itself, and a file that cannot be run any more.
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	s := tocsintest.Start(t, path, data)
+	p := open(t, 1440, 900, false)
+	p.visit(s.Link)
+	p.visit(s.URL + "/collectors")
+	p.reads(30*time.Second, "No module yet")
+	p.drop("depth-1.wasm", depth(t, "1.4.2", core.Grant{}, 7))
+	p.reads(30*time.Second, "No check uses it yet")
+	p.click("Activate 1.4.2")
+	p.reads(15*time.Second, "depth 1.4.2 is active")
+	var users strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&users, "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: queue-%d}\nspec: {}\n---\n", i)
+	}
+	s.Apply(users.String() + "apiVersion: tocsin/v1\nkind: Check\nmetadata: {name: depth}\nspec:\n  systems: {match: 'true'}\n  every: 1s\n  collect: [{use: wasm:depth}]\n")
+	broken := tiny(t, core.Manifest{Name: "depth", Version: "1.5.0"}, map[string]any{"outcome": "error", "summary": "it cannot count"}, false)
+	p.choose("depth-2.wasm", broken)
+	p.reads(30*time.Second, "1.5.0")
+	p.click("Other ways")
+	p.click("Try it on a share or on systems")
+	p.field("Per cent")
+	eval[int](p, `(document.activeElement.select(), 0)`)
+	p.write("50")
+	p.click("Start the canary")
+	p.reads(90*time.Second, "because it did worse")
+	p.both("held")
+	var m wire.ModuleItem
+	s.Do("GET", "/api/v1/modules/depth", nil, &m)
+	if m.Canary == nil || m.Canary.Held.IsZero() || m.Stable != "1.4.2" {
+		t.Errorf("the canary is %+v with %s active", m.Canary, m.Stable)
+	}
+
+	// The run page says what a run used of its limits.
+	var runs wire.Page[core.Run]
+	s.Do("GET", "/api/v1/runs?outcome=error&limit=1", nil, &runs)
+	if len(runs.Items) == 0 {
+		t.Fatal("no run of the canary is stored")
+	}
+	p.visit(fmt.Sprintf("%s/systems/%s/runs/%d", s.URL, strings.TrimSuffix(runs.Items[0].Assignment, ":depth"), runs.Items[0].ID))
+	p.until(15*time.Second, "time, instructions and memory stand against their limits", `['Time', 'Instructions', 'Memory'].every(name => document.querySelector('[role=meter][aria-label="' + name + ' against its limit"]'))`)
+	p.both("usage")
+
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	db := filepath.Join(data, "tocsin.db")
+	text, err := os.ReadFile(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.ReplaceAll(text, []byte(`"summary":"7 messages"`), []byte(`"summary":"7 MESSAGES"`))
+	if bytes.Equal(damaged, text) {
+		t.Fatal("the database does not hold the module as it was uploaded")
+	}
+	if err := os.WriteFile(db, damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = s.Again()
+	tocsintest.Until(t, 60*time.Second, "the module cannot run", func() bool {
+		s.Do("GET", "/api/v1/modules/depth", nil, &m)
+		return m.Error != ""
+	})
+	p.visit(s.Link)
+	p.visit(s.URL + "/collectors/depth")
+	p.reads(30*time.Second, "A version that is in use cannot run")
+	p.reads(5*time.Second, "the file is damaged")
+	p.both("broken")
+	p.visit(s.URL + "/collectors")
+	p.reads(15*time.Second, "depth")
+	p.both("broken-list")
 }

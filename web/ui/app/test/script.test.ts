@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { dropDraft, keepDraft, loadDraft, nextVersion, scriptPath, splitFile } from "../src/pages/collectors/script";
 import type { ScriptName } from "../src/api.gen";
+import { dropDraft, keepDraft, loadDraft, nextVersion, scriptPath, splitFile } from "../src/pages/collectors/script";
 import { contextName, membersAt, offsetOf, placeAt, taken } from "../src/script/complete";
 
 const api: ScriptName[] = [

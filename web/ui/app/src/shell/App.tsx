@@ -27,6 +27,7 @@ const lazy: Record<string, () => Promise<{ default: PageComponent }>> = {
   checks: () => import("../pages/checks/index"),
   rules: () => import("../pages/rules/index"),
   collectors: () => import("../pages/collectors/index"),
+  nodes: () => import("../pages/nodes/index"),
 };
 const loaded = new Map<string, PageComponent>([["fleet", Fleet]]);
 
@@ -39,6 +40,7 @@ export function pageOf(r: Route): string {
     return second ? "system" : "fleet";
   }
   if (first === "checks") return second ? "checks" : "";
+  if (first === "nodes") return second ? "" : first;
   return first === "activity" || first === "rules" || first === "collectors" ? first : "";
 }
 

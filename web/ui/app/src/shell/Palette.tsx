@@ -59,6 +59,7 @@ const pages: [string, string, IconName][] = [
   ["Collectors", "/collectors", "box"],
   ["Add a system", "/?add=1", "plus"],
   ["New check", "/checks/new", "plus"],
+  ["Nodes", "/nodes", "layers"],
 ];
 
 let rules: RuleItem[] = [];

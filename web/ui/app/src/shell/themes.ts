@@ -1,5 +1,6 @@
 import { api, signedOut } from "../lib/api";
 import { singleKeys } from "../lib/keys";
+import { navigate } from "../lib/router";
 import { setTheme, theme } from "../lib/theme";
 import { type MenuItem, toast, toastError } from "../ui";
 
@@ -18,6 +19,7 @@ export function themeItems(onHelp: () => void): MenuItem[] {
         toast(`Single keys are ${singleKeys.on ? "on" : "off"}`);
       },
     },
+    { label: "Nodes", icon: "layers", run: () => navigate("/nodes") },
     { label: "Keys and help", icon: "help", hint: "?", run: onHelp },
     {
       label: "Sign out",

@@ -1,5 +1,9 @@
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useId, useRef, useState } from "preact/hooks";
+import type { Health } from "../api.gen";
+
+/** Height of a health in a lane, as a share. */
+export const laneHeight: Record<Health, number> = { healthy: 0.5, degraded: 0.75, unhealthy: 1, unknown: 0.35, stale: 0.5 };
 
 export interface LaneSpan {
   /** ms */
@@ -37,6 +41,7 @@ export function Lane({
 }) {
   const [at, setAt] = useState(-1);
   const box = useRef<HTMLDivElement>(null);
+  const hatch = useId();
   const width = Math.max(1, to - from);
   const pick = (i: number) => {
     const next = Math.max(-1, Math.min(spans.length - 1, i));
@@ -75,7 +80,7 @@ export function Lane({
     >
       <svg width="100%" height={height} viewBox={`0 0 1000 ${height}`} preserveAspectRatio="none" aria-hidden="true">
         <defs>
-          <pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+          <pattern id={hatch} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
             <path d="M0 3h6" stroke="var(--panel)" stroke-width="2" />
           </pattern>
         </defs>
@@ -84,9 +89,9 @@ export function Lane({
           const w = Math.max(1.5, ((s.to - s.from) / width) * 1000 - 1);
           const h = height * s.height;
           return (
-            <g key={s.from} opacity={at >= 0 && at !== i ? 0.55 : 1}>
+            <g key={`${i} ${s.from}`} opacity={at >= 0 && at !== i ? 0.55 : 1}>
               <rect x={x} y={height - h} width={w} height={h} class={s.fill} />
-              {s.hatch && <rect x={x} y={height - h} width={w} height={h} fill="url(#hatch)" />}
+              {s.hatch && <rect x={x} y={height - h} width={w} height={h} fill={`url(#${hatch})`} />}
             </g>
           );
         })}

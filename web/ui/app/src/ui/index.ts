@@ -32,7 +32,7 @@ export { Diagnostics, Empty, ErrorBox, Skeleton, SkeletonRows } from "./Feedback
 export { Field, problemsAt, Select, Switch, TextArea, TextField } from "./Field";
 export { Icon, Mark } from "./Icon";
 export type { IconName } from "./icons";
-export { Lane, type LaneSpan } from "./Lanes";
+export { Lane, type LaneSpan, laneHeight } from "./Lanes";
 export { Menu, type MenuItem } from "./Menu";
 export { Pill, Tag } from "./Pill";
 export { Seg } from "./Seg";

@@ -44,6 +44,13 @@ export function Detail({ name, version }: { name: string; version: string }) {
   useEffect(() => {
     if (edited > 0) reload();
   }, [edited, reload]);
+  // The server holds a canary by itself, which is no edit of anybody.
+  const trying = !!found.data?.module?.canary && !found.data.module.canary.held;
+  useEffect(() => {
+    if (!trying) return;
+    const timer = setInterval(() => !document.hidden && reload(), 3000);
+    return () => clearInterval(timer);
+  }, [trying, reload]);
   if (found.data?.module)
     return (
       <ModulePage

@@ -2,12 +2,13 @@
 // was sent.
 
 import { useState } from "preact/hooks";
-import type { Decision, Delivery, DeliveryStatus, Firing, FiringDetail, FiringStatus } from "../../api.gen";
+import type { Decision, Firing, FiringDetail, FiringStatus } from "../../api.gen";
 import { api, can, seg } from "../../lib/api";
-import { plural, visible } from "../../lib/format";
+import { visible } from "../../lib/format";
 import { useResource } from "../../lib/resource";
 import { offlineReason, useTopic } from "../../live";
 import { Button, Confirm, ErrorBox, Icon, Pill, Skeleton, Tag, Time, toast, toastError } from "../../ui";
+import { Sent } from "./Deliveries";
 import { Explain } from "./Explain";
 import { Left } from "./Left";
 import { StageList, stageNames } from "./stages";
@@ -64,7 +65,7 @@ function Facts({ d }: { d: Decision }) {
         <Time at={d.decided} /> {d.late && <Tag>late</Tag>}
       </dd>
       <dt>Cause</dt>
-      <dd>{d.seq ? `change ${d.seq} of the log` : "a timer came due"}</dd>
+      <dd>{d.seq ? `change ${d.seq} of the log` : d.run ? `run ${d.run}` : "a timer came due"}</dd>
       {d.partition && (
         <>
           <dt>Partition</dt>
@@ -96,23 +97,6 @@ const firingLook: Record<FiringStatus, "healthy" | "degraded" | "unhealthy" | "u
   failed: "unhealthy",
   cancelled: "unknown",
 };
-const deliveryLook: Record<DeliveryStatus, "healthy" | "degraded" | "unhealthy" | "unknown" | "accent"> = {
-  waiting: "degraded",
-  running: "accent",
-  done: "healthy",
-  skipped: "unknown",
-  dead: "unhealthy",
-  cancelled: "unknown",
-};
-const deliveryNames: Record<DeliveryStatus, string> = {
-  waiting: "waiting",
-  running: "on its way",
-  done: "delivered",
-  skipped: "skipped",
-  dead: "given up",
-  cancelled: "cancelled",
-};
-
 /** A firing with its deliveries, followed while it is under way. */
 function Fired({ id }: { id: string }) {
   const firing = useResource(`firing ${id}`, (signal) => api.get<FiringDetail>(`/firings/${seg(id)}`, { signal }));
@@ -149,7 +133,7 @@ function Fired({ id }: { id: string }) {
       </div>
       <ol class="dl">
         {(data.deliveries ?? []).map((d) => (
-          <Sent key={d.id} d={d} barred={barred} reload={firing.reload} />
+          <Sent key={d.id} d={d} reload={firing.reload} />
         ))}
         {(data.deliveries ?? []).length === 0 && (
           <li class="dim">{f.status === "queued" ? "Waiting for its turn." : "This rule has no step to carry out."}</li>
@@ -162,59 +146,6 @@ function Fired({ id }: { id: string }) {
         </Confirm>
       )}
     </section>
-  );
-}
-
-/** What came back, from the output of a step: a webhook says its status. */
-function answer(d: Delivery): string {
-  const status = (d.output as { status?: unknown } | undefined)?.status;
-  return typeof status === "number" ? `answered ${status}` : "";
-}
-
-function where(d: Delivery): string {
-  const given = d.step.with ?? {};
-  if (d.step.action === "webhook")
-    return `${typeof given.method === "string" ? given.method : "POST"} ${typeof given.url === "string" ? given.url : ""}`;
-  return typeof given.message === "string" ? given.message : d.step.action;
-}
-
-function Sent({ d, barred, reload }: { d: Delivery; barred: string | undefined; reload: () => void }) {
-  const [busy, setBusy] = useState(false);
-  const resend = async () => {
-    setBusy(true);
-    try {
-      await api.post(`/deliveries/${d.id}/resend`);
-      toast("It is sent again, with the same idempotency key");
-      reload();
-    } catch (err) {
-      toastError("Sending again", err);
-    } finally {
-      setBusy(false);
-    }
-  };
-  return (
-    <li>
-      <div class="row wrap">
-        <Tag>{d.place + 1}</Tag>
-        <span class="mono dl-where">{visible(where(d))}</span>
-        <span class="sp" />
-        <Pill kind={deliveryLook[d.status]}>{deliveryNames[d.status]}</Pill>
-        {d.status === "dead" && (
-          <Button small icon="send" busy={busy} disabled={!!barred} title={barred} onClick={resend}>
-            Send again
-          </Button>
-        )}
-      </div>
-      <p class="dim small">
-        {[plural(d.attempts, "attempt"), answer(d)].filter(Boolean).join(", ")}
-        {d.status === "waiting" && (
-          <>
-            , next at <Time at={d.next} /> <Left until={d.next} />
-          </>
-        )}
-      </p>
-      {d.error && <p class="t-unhealthy small">{visible(d.error)}</p>}
-    </li>
   );
 }
 

@@ -10,6 +10,7 @@ import { guard, navigate, to } from "../../lib/router";
 import { edits, offlineReason } from "../../live";
 import { Page } from "../../shell/Page";
 import { Ago, Button, Card, Diagnostics, ErrorBox, Icon, Menu, Pill, Select, Skeleton, Switch, TextArea, TextField, toast } from "../../ui";
+import { Backtest } from "./Backtest";
 import { Conflict } from "./Conflict";
 import { DeleteRule } from "./Delete";
 import { type Envs, ExprField, useEnvs } from "./ExprField";
@@ -28,12 +29,15 @@ import {
   idFrom,
   keepDraft,
   loadDraft,
+  ofRuns,
   same,
+  subjectOf,
   subjects,
   templates,
   triggerWords,
   under,
 } from "./model";
+import { Preview } from "./Preview";
 import { StepCards } from "./StepCards";
 import { formStep, type StepForm, stepForm, stepProblems } from "./steps";
 
@@ -200,9 +204,14 @@ function Editing({ stored, begin, adopt }: EditingProps) {
     <Page title={name} crumbs={[{ text: "Rules", href: to.rules() }]} class="rl-edit">
       <Top form={form} put={put} stored={stored} dirty={dirty} readOnly={readOnly} problems={problems}>
         {stored && (
-          <Button icon="activity" href={to.trace(id)}>
-            Trace
-          </Button>
+          <>
+            <Button icon="play" onClick={() => document.getElementById("backtest")?.scrollIntoView({ block: "start" })}>
+              Backtest
+            </Button>
+            <Button icon="activity" href={to.trace(id)}>
+              Trace
+            </Button>
+          </>
         )}
         {stored && touched && !readOnly && <Button onClick={() => discard()}>Discard</Button>}
         {!readOnly && (
@@ -286,8 +295,10 @@ function Editing({ stored, begin, adopt }: EditingProps) {
             />
           </Card>
           <MoreCard form={form} put={put} problems={problems} readOnly={readOnly} isNew={!stored} />
+          <Backtest rule={rule} saved={!!stored} dirty={dirty} />
         </div>
         <aside class="rl-col" aria-label="What it does now">
+          {touched && <Preview rule={rule} />}
           {stored ? <Latest id={id} disabled={!!stored.object.disabled} /> : <Begin />}
         </aside>
       </div>
@@ -536,8 +547,8 @@ function WhenCard({
             <select
               class="in"
               aria-label={`What trigger ${i + 1} looks at`}
-              value={t.subject || "system"}
-              disabled={readOnly}
+              value={subjectOf(t)}
+              disabled={readOnly || ofRuns(t)}
               onChange={(e) => set(i, { subject: e.currentTarget.value as Trigger["subject"] })}
             >
               {subjects.map(([value, text]) => (
@@ -551,7 +562,7 @@ function WhenCard({
               aria-label={`What must happen for trigger ${i + 1}`}
               value={t.event}
               disabled={readOnly}
-              onChange={(e) => set(i, { event: e.currentTarget.value })}
+              onChange={(e) => put({ on: on.map((was, k) => (k === i ? eventOf(was, e.currentTarget.value) : was)) })}
             >
               {!events.some(([value]) => value === t.event) && <option value={t.event}>{t.event}</option>}
               {events.map(([value, text]) => (
@@ -569,6 +580,9 @@ function WhenCard({
                 onClick={() => put({ on: on.filter((_, k) => k !== i) })}
               />
             )}
+            {t.event === "metric" && (
+              <MetricFields t={t} at={i} set={(fields) => set(i, fields)} envs={envs} problems={problems} readOnly={readOnly} />
+            )}
             {(on.length > 1 || t.when) && (
               <ExprField
                 label={`Condition of trigger ${i + 1}`}
@@ -584,7 +598,7 @@ function WhenCard({
               />
             )}
             {under(problems, `on[${i}]`)
-              .filter((p) => !p.path?.endsWith(".when"))
+              .filter((p) => !/\.(when|value|above|below|clear)$/.test(p.path ?? ""))
               .map((p) => (
                 <span class="err" key={p.message}>
                   {p.message}
@@ -621,6 +635,82 @@ function WhenCard({
         )}
       </div>
     </Card>
+  );
+}
+
+/** A trigger with another event: what only a metric has is kept by no other. */
+function eventOf(t: Trigger, event: string): Trigger {
+  const { value, above, below, clear, ...rest } = t;
+  const next = { ...rest, event };
+  if (ofRuns(next) !== ofRuns(t)) next.subject = undefined;
+  return event === "metric" ? { ...next, value, above: below === undefined ? (above ?? 0) : above, below, clear } : next;
+}
+
+/** The number that a trigger watches, and where it begins and ends. */
+function MetricFields({
+  t,
+  at,
+  set,
+  envs,
+  problems,
+  readOnly,
+}: {
+  t: Trigger;
+  at: number;
+  set: (fields: Partial<Trigger>) => void;
+  envs: Envs;
+  problems: Problem[];
+  readOnly: boolean;
+}) {
+  const less = t.below !== undefined;
+  const number = (text: string) =>
+    text.trim() === "" ? undefined : Number.isNaN(Number(text)) ? (text as unknown as number) : Number(text);
+  const shown = (n: number | undefined) => (n === undefined ? "" : String(n));
+  return (
+    <div class="wn-metric">
+      <ExprField
+        label="Value"
+        hint="A number of each run; a length of time counts in seconds."
+        value={t.value ?? ""}
+        onInput={(value) => set({ value })}
+        where="trigger"
+        as="any"
+        envs={envs}
+        placeholder="run.latency, or for example samples.messages"
+        multiline={false}
+        problems={under(problems, `on[${at}].value`)}
+        readOnly={readOnly}
+      />
+      <Select
+        label="It begins when it is"
+        value={less ? "below" : "above"}
+        options={[
+          ["above", "more than"],
+          ["below", "less than"],
+        ]}
+        disabled={readOnly}
+        onChange={(to) =>
+          set(to === "below" ? { above: undefined, below: t.above ?? t.below ?? 0 } : { above: t.below ?? t.above ?? 0, below: undefined })
+        }
+      />
+      <TextField
+        label="Limit"
+        value={shown(less ? t.below : t.above)}
+        inputMode="decimal"
+        readOnly={readOnly}
+        error={under(problems, `on[${at}].${less ? "below" : "above"}`)}
+        onInput={(v) => set(less ? { below: number(v) } : { above: number(v) })}
+      />
+      <TextField
+        label="It ends at"
+        value={shown(t.clear)}
+        placeholder={shown(less ? t.below : t.above) || "the limit"}
+        inputMode="decimal"
+        readOnly={readOnly}
+        error={under(problems, `on[${at}].clear`)}
+        onInput={(v) => set({ clear: number(v) })}
+      />
+    </div>
   );
 }
 

@@ -51,7 +51,9 @@ export function GateCard({ gate, onChange, envs, words, problems, readOnly }: Pr
             label="Count in a window"
             on={gate.counted}
             disabled={readOnly}
-            onChange={(on) => set(on ? { counted: true, count: gate.count || "3", within: gate.within || (gate.of ? "" : "10m") } : { counted: false })}
+            onChange={(on) =>
+              set(on ? { counted: true, count: gate.count || "3", within: gate.within || (gate.of ? "" : "10m") } : { counted: false })
+            }
           />
           {gate.counted && (
             <div class="gt-pair">
@@ -94,7 +96,13 @@ export function GateCard({ gate, onChange, envs, words, problems, readOnly }: Pr
             readOnly={readOnly}
             onInput={(v) => set({ exit: v })}
           />
-          {text("Or when quiet for", "quiet", "window.quiet", gate.within || (gate.of ? "never" : "as long as the window"), "without another one")}
+          {text(
+            "Or when quiet for",
+            "quiet",
+            "window.quiet",
+            gate.within || (gate.of ? "never" : "as long as the window"),
+            "without another one",
+          )}
           <Select
             label="While it is open"
             value={gate.refire}

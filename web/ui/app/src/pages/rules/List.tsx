@@ -10,6 +10,7 @@ import { edits, offlineReason, useTopic } from "../../live";
 import { Page } from "../../shell/Page";
 import { Ago, Button, Diagnostics, Empty, ErrorBox, Icon, Menu, Pill, Skeleton, Switch, Tag, toast, toastError } from "../../ui";
 import { DeleteRule } from "./Delete";
+import { GivenUp } from "./Deliveries";
 import { templates, triggerWords } from "./model";
 import { verdictWords } from "./stages";
 
@@ -73,6 +74,7 @@ export function List() {
           </Button>
         )}
       </div>
+      <GivenUp />
       {rules.error && <ErrorBox error={rules.error} doing="Loading the rules" retry={rules.reload} />}
       {!rules.data && !rules.error && <Waiting />}
       {rules.data && all.length === 0 && <NoRules editor={editor} />}

@@ -118,10 +118,12 @@ function StepCard({ step, place, last, path, envs, problems, readOnly, onChange,
         ) : (
           <WebhookFields step={step} set={set} at={at} envs={envs} readOnly={readOnly} />
         )}
-        <button type="button" class="sp-more" aria-expanded={more} onClick={() => setMore(!more)}>
-          <Icon name={more ? "chevronDown" : "chevronRight"} size={14} /> Condition, retries and name
-        </button>
-        {more && <More step={step} set={set} at={at} envs={envs} readOnly={readOnly} />}
+        {!step.whole && (
+          <button type="button" class="sp-more" aria-expanded={more} onClick={() => setMore(!more)}>
+            <Icon name={more ? "chevronDown" : "chevronRight"} size={14} /> Condition, retries and name
+          </button>
+        )}
+        {more && !step.whole && <More step={step} set={set} at={at} envs={envs} readOnly={readOnly} />}
       </div>
     </section>
   );
@@ -378,7 +380,7 @@ function Raw({
   const bad = notJSON(step.raw ?? "");
   return (
     <label class="fld">
-      <span class="lb">{step.action} with, as JSON</span>
+      <span class="lb">{step.whole ? "The step, as JSON" : `${step.action} with, as JSON`}</span>
       <textarea
         class="in mono rl-plain"
         rows={6}

@@ -12,6 +12,7 @@ import { Button, Empty, ErrorBox, Icon, Skeleton, toastError } from "../../ui";
 import { DecisionDetail } from "./DecisionDetail";
 import { blocking, Change, resultOf, StageMark, saidText, stageNames, stageNumber, stages, verdictNames, verdictWords } from "./stages";
 import { merge, type Narrowing, narrow, tally } from "./trace";
+import { Why } from "./Why";
 
 const pageSize = 100;
 /** Decisions kept in this tab; older ones can be loaded again. */
@@ -96,6 +97,7 @@ export function Trace({ id, route }: { id: string; route: Route }) {
           Rule
         </Button>
       </div>
+      {rule.data && <Why id={id} rule={rule.data.object} about={route.query.get("why") ?? ""} />}
       {first.error && all.length === 0 && <ErrorBox error={first.error} doing="Loading the trace" retry={first.reload} />}
       {!first.data && !first.error && <Waiting />}
       {all.length > 0 && <Facets all={all} only={{ verdict, stage, system }} />}
@@ -264,7 +266,7 @@ function Row({ d, open, toggle }: { d: Decision; open: boolean; toggle: () => vo
       <td>
         <a href={d.subject.kind === "group" ? undefined : to.system(d.subject.id.split(":")[0] ?? "")}>{d.subject.id}</a>
       </td>
-      <td>{d.seq ? <Change decision={d} /> : <span class="dim">timer</span>}</td>
+      <td>{d.seq ? <Change decision={d} /> : <span class="dim">{d.run ? `run ${d.run}` : "timer"}</span>}</td>
       {stages.slice(1).map((s) => {
         const result = resultOf(d, s);
         return (

@@ -22,6 +22,8 @@ export interface GateForm {
   refire: RefireKind;
   each: string;
   cooldown: string;
+  /** Of the gate and its window: what the form has no field for. */
+  rest: { gate: object; window: object };
 }
 
 /** The form of a gate. */
@@ -43,12 +45,19 @@ export function gateForm(gate: Gate | undefined): GateForm {
     refire: refire === "every" ? "every" : named ? "never" : "each",
     each: named ? "" : refire,
     cooldown: gate?.cooldown ?? "",
+    rest: rest(gate),
   };
+}
+
+function rest(gate: Gate | undefined): GateForm["rest"] {
+  const { preset: _preset, by: _by, for: _for, while: _while, window: w, cooldown: _cooldown, ...more } = gate ?? {};
+  const { count: _count, within: _within, of: _of, exit: _exit, quiet: _quiet, refire: _refire, ...inner } = w ?? ({} as Window);
+  return { gate: more, window: inner };
 }
 
 /** The gate of a form; undefined when it lets everything through. What is no duration or number is sent as it is: the server says what is wrong. */
 export function formGate(form: GateForm): Gate | undefined {
-  const gate: Gate = {};
+  const gate: Gate = { ...form.rest.gate };
   if (form.preset) gate.preset = form.preset;
   if (form.by.trim()) gate.by = form.by.trim();
   if (form.hold.trim()) gate.for = duration(form.hold);
@@ -59,7 +68,7 @@ export function formGate(form: GateForm): Gate | undefined {
 }
 
 function formWindow(form: GateForm): Window {
-  const w: Window = { count: whole(form.count) };
+  const w: Window = { ...form.rest.window, count: whole(form.count) };
   if (form.within.trim()) w.within = duration(form.within);
   if (form.of.trim()) w.of = whole(form.of);
   if (whole(form.exit) > 0) w.exit = whole(form.exit);
@@ -125,7 +134,17 @@ export const events: readonly (readonly [string, string])[] = [
   ["health.recovered", "recovers"],
   ["health.escalated", "gets worse"],
   ["health.deescalated", "gets better"],
+  ["run.completed", "has been run"],
+  ["run.failed", "has a run that fails"],
+  ["run.error", "has a run that could not ask"],
+  ["metric", "reports a number beyond a limit"],
 ];
+
+/** Whether a trigger looks at runs rather than at health; they are of checks of systems. */
+export const ofRuns = (t: Trigger) => t.event === "metric" || t.event.startsWith("run.");
+
+/** What a trigger is of. */
+export const subjectOf = (t: Trigger | undefined) => (t && ofRuns(t) ? "assignment" : t?.subject || "system");
 
 export const subjects: readonly (readonly [string, string])[] = [
   ["system", "a system"],
@@ -135,37 +154,42 @@ export const subjects: readonly (readonly [string, string])[] = [
 
 /** A trigger in words: "the health of a system changes". */
 export function triggerWords(t: Trigger): string {
-  const subject = subjects.find(([id]) => id === (t.subject || "system"))?.[1] ?? t.subject;
+  const subject = subjects.find(([id]) => id === subjectOf(t))?.[1] ?? t.subject;
+  if (t.event === "metric")
+    return `${t.value?.trim() || "a number"} of ${subject} is ${t.below === undefined ? "more" : "less"} than ${t.above ?? t.below ?? "…"}`;
   const event = events.find(([id]) => id === t.event)?.[1] ?? t.event;
   return t.event === "health.changed" ? `the health of ${subject} changes` : `${subject} ${event}`;
 }
 
 /** A rule with every list in place and without what its fields mean by default, so that two equal rules are equal text. */
 export function canonical(rule: Rule): Rule {
-  const out: Rule = { id: rule.id, on: (rule.on ?? []).map(trigger), do: (rule.do ?? []).map(step) };
-  if (rule.name) out.name = rule.name;
-  if (rule.labels && Object.keys(rule.labels).length > 0) out.labels = rule.labels;
-  if (rule.disabled) out.disabled = true;
-  if (rule.note?.trim()) out.note = rule.note;
-  if (rule.when?.trim()) out.when = rule.when;
+  const { id, on, name, labels, disabled, note, when, gate: _, unless, do: steps, recover, mode, max, ...rest } = rule;
+  const out: Rule = { ...rest, id, on: (on ?? []).map(trigger), do: (steps ?? []).map(step) };
+  if (name) out.name = name;
+  if (labels && Object.keys(labels).length > 0) out.labels = labels;
+  if (disabled) out.disabled = true;
+  if (note?.trim()) out.note = note;
+  if (when?.trim()) out.when = when;
   const gate = formGate(gateForm(rule.gate));
   if (gate) out.gate = gate;
-  if (rule.unless?.trim()) out.unless = rule.unless;
-  if (rule.recover && rule.recover.length > 0) out.recover = rule.recover.map(step);
-  if (rule.mode && rule.mode !== "single") out.mode = rule.mode;
-  if (rule.max && (out.mode === "queued" || out.mode === "parallel")) out.max = rule.max;
+  if (unless?.trim()) out.unless = unless;
+  if (recover && recover.length > 0) out.recover = recover.map(step);
+  if (mode && mode !== "single") out.mode = mode;
+  if (max && (out.mode === "queued" || out.mode === "parallel")) out.max = max;
   return out;
 }
 
 function trigger(t: Trigger): Trigger {
-  const out: Trigger = { event: t.event };
-  if (t.subject && t.subject !== "system") out.subject = t.subject;
-  if (t.when?.trim()) out.when = t.when;
+  const { event, subject, when, ...rest } = t;
+  const out: Trigger = { event, ...rest };
+  if (subject && subject !== (ofRuns(t) ? "assignment" : "system")) out.subject = subject;
+  if (when?.trim()) out.when = when;
   return out;
 }
 
 function step(s: Step): Step {
-  const out: Step = { action: s.action };
+  const { id: _id, if: _if, with: _with, timeout: _timeout, retry: _retry, continue_on_error: _on, ...rest } = s;
+  const out: Step = rest;
   if (s.id?.trim()) out.id = s.id.trim();
   if (s.if?.trim()) out.if = s.if;
   if (s.with && Object.keys(s.with).length > 0) out.with = s.with;

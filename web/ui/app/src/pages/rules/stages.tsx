@@ -3,6 +3,7 @@
 import type { Decision, DecisionVerdict, Stage, StageResult } from "../../api.gen";
 import { instant } from "../../lib/format";
 import { healthNames, Icon, Status, Time } from "../../ui";
+import { Explain } from "./Explain";
 
 /** The stages that are drawn, in order. */
 export const stages: readonly Stage[] = ["trigger", "when", "window", "dwell", "unless", "cooldown", "mode", "firing"];
@@ -80,6 +81,34 @@ export function StageList({ decision }: { decision: Decision }) {
             <span class="st-text">
               {result ? <Said result={result} /> : stage === "trigger" ? <Change decision={decision} /> : "not reached"}
             </span>
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+/** Every stage of an explanation, with the values of its condition below it; the one that stands in the way is filled. */
+export function ExplainedStages({ results, blocked }: { results: StageResult[]; blocked: Stage | "" | undefined }) {
+  return (
+    <ol class="st-list told">
+      {results.map((r, i) => {
+        const stop = r.stage === blocked && !r.ok;
+        return (
+          <li key={`${r.stage}${i}`} class={stop ? "blocked" : undefined}>
+            <StageMark result={r} blocked={!r.ok} />
+            <span class="st-name">
+              {stageNames[r.stage]}
+              <span class="sr">{stop ? " stands in the way" : r.ok ? " is fulfilled" : " is not fulfilled"}</span>
+            </span>
+            <span class="st-text">
+              <Said result={r} />
+            </span>
+            {(r.nodes ?? []).length > 0 && (
+              <div class="st-values">
+                <Explain nodes={r.nodes ?? []} />
+              </div>
+            )}
           </li>
         );
       })}

@@ -30,6 +30,10 @@ export interface StepForm {
   max: string;
   backoff: string;
   carryOn: boolean;
+  /** What the form has no field for. */
+  rest: object;
+  /** raw is the whole step, not what its action takes: one that only steers others. */
+  whole: boolean;
 }
 
 let keys = 0;
@@ -51,6 +55,8 @@ const blank = (): StepForm => ({
   max: "",
   backoff: "",
   carryOn: false,
+  rest: {},
+  whole: false,
 });
 
 /** A new step. */
@@ -83,8 +89,11 @@ function headers(value: unknown): Header[] | null {
 
 /** The form of a step. */
 export function stepForm(step: Step): StepForm {
+  if (!step.action) return { ...blank(), action: "", whole: true, raw: JSON.stringify(step, null, 2) };
+  const { id: _id, if: _if, action: _action, with: _with, timeout: _timeout, retry: _retry, continue_on_error: _on, ...rest } = step;
   const form = {
     ...blank(),
+    rest,
     id: step.id ?? "",
     if: step.if ?? "",
     action: step.action,
@@ -134,7 +143,7 @@ export function notJSON(text: string): string | null {
 export function stepProblems(form: StepForm): { path: string; code: string; message: string; fix?: string }[] {
   if (form.raw !== null) {
     const bad = notJSON(form.raw);
-    return bad ? [{ path: "with", code: "json", message: `This is not JSON: ${bad}` }] : [];
+    return bad ? [{ path: form.whole ? "action" : "with", code: "json", message: `This is not JSON: ${bad}` }] : [];
   }
   if (form.action !== "webhook" || !form.json || !form.body.trim()) return [];
   const bad = notJSON(form.body);
@@ -176,7 +185,8 @@ function takes(form: StepForm): Record<string, unknown> {
 
 /** The step of a form. */
 export function formStep(form: StepForm): Step {
-  const step: Step = { action: form.action };
+  if (form.whole) return takes(form) as unknown as Step;
+  const step: Step = { ...form.rest, action: form.action };
   if (form.id.trim()) step.id = form.id.trim();
   if (form.if.trim()) step.if = form.if;
   const given = takes(form);
@@ -191,6 +201,7 @@ export function formStep(form: StepForm): Step {
 
 /** A step in words: "POST to hooks.example.com". */
 export function stepWords(form: StepForm): string {
+  if (form.whole) return `Steps: ${Object.keys(takes(form)).find((key) => key !== "id" && key !== "if") ?? "as JSON"}`;
   if (form.raw !== null) return form.action;
   if (form.action === "log") return form.message ? `Write to the log: ${form.message}` : "Write to the log";
   const host = /^https?:\/\/([^/?#]+)/.exec(form.url)?.[1];

@@ -1,7 +1,10 @@
-import type { Run, StepResult } from "../../api.gen";
-import { bytes, count, logText, ns, visible } from "../../lib/format";
+import type { Check, ModuleItem, Run, StepResult, Stored } from "../../api.gen";
+import { api, seg } from "../../lib/api";
+import { bytes, count, logText, ns, plural, visible } from "../../lib/format";
+import { useResource } from "../../lib/resource";
 import { to } from "../../lib/router";
 import { Icon, outcomeLook, outcomeNames, Pill, Status } from "../../ui";
+import { Cells } from "../collectors/Usage";
 import { Replay } from "./Replay";
 import "./run.css";
 
@@ -86,7 +89,7 @@ function StepPart({ s, run, only }: { s: StepResult; run: Run; only: boolean }) 
         </ul>
       )}
       {phases.length > 0 && <Phases phases={phases} />}
-      {s.usage && <Used u={s.usage} />}
+      {s.usage && (s.module ? <OfLimits s={s} run={run} /> : <Used u={s.usage} />)}
       {logs.length > 0 && (
         <div class="log" role="log" aria-label={`Log of ${s.id}`} tabIndex={0}>
           {logs.map((l, i) => (
@@ -107,6 +110,40 @@ function StepPart({ s, run, only }: { s: StepResult; run: Run; only: boolean }) 
 export function moduleHref(module: string): string {
   const [name = "", version] = module.split("@");
   return to.collector(name) + (version ? `?v=${encodeURIComponent(version)}` : "");
+}
+
+/**
+ * What a module used of its limits. They are those of the version that ran, and
+ * the timeout of the check as it is now; while they are not known, or when they
+ * are kept no longer, the use alone is shown.
+ */
+function OfLimits({ s, run }: { s: StepResult; run: Run }) {
+  const [name = "", version = ""] = (s.module ?? "").split("@");
+  const [system = "", check = ""] = run.assignment.split(":");
+  const found = useResource(`${s.module} ${run.assignment}`, async (signal) => {
+    const [item, stored] = await Promise.all([
+      api.get<ModuleItem>(`/modules/${seg(name)}`, { signal }),
+      api.get<Stored<Check>>(`/checks/${seg(check)}`, { signal }),
+    ]);
+    const ran = (item.versions ?? []).find((v) => v.version === version);
+    const c = stored.object;
+    return ran && { limits: ran.grant.limits ?? {}, wall: c.overrides?.[system]?.timeout || c.timeout || "10s" };
+  });
+  const u = s.usage;
+  if (!u) return null;
+  if (!found.data) return <Used u={u} />;
+  return (
+    <>
+      <Cells r={{ usage: u, limits: found.data.limits, wall_limit: found.data.wall }} />
+      <p class="dim small prose">
+        {plural(u.host_calls, "call to the host", "calls to the host")}. The limits are those that{" "}
+        <a class="link" href={moduleHref(s.module ?? "")}>
+          {visible(s.module ?? "")}
+        </a>{" "}
+        is granted; the time is that of the check.
+      </p>
+    </>
+  );
 }
 
 /** What a module used. */

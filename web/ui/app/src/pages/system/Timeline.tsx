@@ -4,8 +4,8 @@ import { api, seg } from "../../lib/api";
 import { instant, span, visible } from "../../lib/format";
 import { useResource } from "../../lib/resource";
 import { at, now, zone } from "../../lib/time";
-import { Card, Empty, ErrorBox, healthNames, Lane, type LaneSpan, Skeleton } from "../../ui";
-import { laneHeight, type Range, RangeSeg } from "./index";
+import { Card, Empty, ErrorBox, healthNames, Lane, type LaneSpan, laneHeight, Skeleton } from "../../ui";
+import { type Range, RangeSeg } from "./index";
 
 /** Health over time, as a strip. turn draws it again when something changed. */
 export function Timeline({ id, range, turn }: { id: string; range: Range; turn: number }) {

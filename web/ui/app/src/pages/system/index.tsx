@@ -4,7 +4,6 @@ import {
   FlagFiring,
   FlagMaintenance,
   FlagSilenced,
-  type Health,
   type Run,
   type SystemCheck,
   type SystemDetail,
@@ -555,7 +554,7 @@ function Rules({ d }: { d: SystemDetail }) {
           {rules.map((r) => (
             <li key={r.rule}>
               <Icon name="zap" size={14} class={r.open ? "t-degraded" : "dim"} />
-              <a class="truncate" href={to.trace(r.rule)} title="What it decided">
+              <a class="truncate" href={`${to.trace(r.rule)}?why=${encodeURIComponent(d.system.id)}`} title="Why it fires, or does not">
                 {visible(r.name || r.rule)}
               </a>
               <span class="sp" />
@@ -597,6 +596,3 @@ function About({ d }: { d: SystemDetail }) {
 export function RangeSeg({ range }: { range: Range }) {
   return <Seg label="Range" value={range} options={ranges} onChange={(r) => setQuery({ range: r === "24h" ? undefined : r })} />;
 }
-
-/** Height of a health in a lane, as a share. */
-export const laneHeight: Record<Health, number> = { healthy: 0.5, degraded: 0.75, unhealthy: 1, unknown: 0.35, stale: 0.5 };
