@@ -32,7 +32,7 @@ func Presets() []Preset {
 		},
 		{
 			Name: "flap-summary", Use: "with health.changed: told when it changes often, and each hour for as long as it does",
-			Gate: core.Gate{Window: &core.Window{Count: 4, Within: minutes(15), Quiet: minutes(30), Refire: core.Refire{Each: minutes(60)}}},
+			Gate: core.Gate{Window: &core.Window{Count: 4, Within: minutes(15), Refire: core.Refire{Each: minutes(60)}}},
 		},
 		{
 			Name: "prometheus", Use: "with health.changed or run.failed: as for: 5m of an alert in Prometheus, it must hold for five minutes without a break",

@@ -150,6 +150,25 @@ func TestDocsReplay(t *testing.T) {
 	}
 }
 
+// TestDocsStories plays the stories in the documentation.
+func TestDocsStories(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, d := range documents(t) {
+		for _, b := range d.of("txtar") {
+			found++
+			dir := t.TempDir()
+			write(t, dir, "story.txtar", b.text)
+			if got := (command{args: []string{"rule", "test", "story.txtar"}, dir: dir}).run(t); got.code != 0 {
+				t.Errorf("%s:%d: exit code %d, %s\n%s", d.name, b.line, got.code, got.err, got.out)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("the documentation has no stories")
+	}
+}
+
 // TestDocsGo builds the programs in the documentation as they say there, and
 // looks at what comes out.
 func TestDocsGo(t *testing.T) {

@@ -25,7 +25,7 @@ func newRule(s streams) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRuleExplain(s), newRuleBacktest(s))
+	cmd.AddCommand(newRuleExplain(s), newRuleBacktest(s), newRuleTest(s), newRuleTemplate(s))
 	return cmd
 }
 
