@@ -68,6 +68,7 @@ type state struct {
 	Pending core.Stage    `json:"q,omitempty"` // the stage that holds an offer back
 	Offer   core.Subject  `json:"u,omitzero"`  // whose offer it is
 	Since   time.Time     `json:"z,omitzero"`  // offered since
+	Asked   time.Time     `json:"t,omitzero"`  // offered last; what happened before cannot let it through
 	Cool    time.Time     `json:"c,omitzero"`  // no episode fires before
 	Recover []core.Step   `json:"y,omitempty"` // pinned when it fired
 	Queued  []core.Firing `json:"j,omitempty"` // let through, waiting for their turn
@@ -275,7 +276,7 @@ func (p *part) suppress(t *turn, m *member, stage core.Stage, next time.Time) {
 		p.Since = t.at
 	}
 	p.dirty = p.dirty || p.Pending != stage || p.Offer != m.Subject
-	p.Pending, p.Offer = stage, m.Subject
+	p.Pending, p.Offer, p.Asked = stage, m.Subject, t.at
 	if !known {
 		t.say(p, m, core.Suppress, stage, next)
 	}
@@ -284,7 +285,7 @@ func (p *part) suppress(t *turn, m *member, stage core.Stage, next time.Time) {
 func (p *part) fire(t *turn, m *member, queue bool) {
 	p.dirty = true
 	p.Fired++
-	p.LastAt, p.Pending, p.Since = t.at, "", time.Time{}
+	p.LastAt, p.Pending, p.Since, p.Asked = t.at, "", time.Time{}, time.Time{}
 	p.Recover = p.gate.recover
 	f := t.facts.compose(core.Firing{
 		ID: p.Episode + "~" + strconv.Itoa(p.Fired), Rule: p.gate.rule, Revision: p.gate.revision, Partition: p.name,
@@ -401,7 +402,7 @@ func (p *part) shutdown(t *turn, m *member, text string) {
 	}
 	t.clear()
 	p.Members, p.Episode, p.Fired, p.LastAt = nil, "", 0, time.Time{}
-	p.Pending, p.Offer, p.Since, p.Recover = "", core.Subject{}, time.Time{}, nil
+	p.Pending, p.Offer, p.Since, p.Asked, p.Recover = "", core.Subject{}, time.Time{}, time.Time{}, nil
 }
 
 func (p *part) conclude(t *turn, m *member, text string) {

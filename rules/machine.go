@@ -391,6 +391,9 @@ func (m *Machine) ring(v *turn, p *part, now time.Time) {
 func (m *Machine) lift(at, now time.Time) []Output {
 	var out []Output
 	for _, p := range sorted(m.held) {
+		if at.Before(p.Asked) {
+			continue // after a restart the past comes by again
+		}
 		m.run(&out, p, at, now, nil, func(v *turn) { p.reoffer(v) })
 	}
 	for _, r := range m.sortedRules() {
