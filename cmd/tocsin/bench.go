@@ -60,7 +60,9 @@ func (b *bencher) leaveOut(what, why string) {
 }
 
 // takesMinutes is of a bench that is run only when it is named.
-func takesMinutes(name string) bool { return name == "failover" || strings.HasPrefix(name, "outage/") }
+func takesMinutes(name string) bool {
+	return name == "failover" || name == "query/history" || strings.HasPrefix(name, "outage/")
+}
 
 // usualSeconds is how long a bench measures each size, unless it is told.
 func usualSeconds(name string) int {
@@ -85,6 +87,7 @@ func benches() map[string]struct {
 		"checks/http/sqlite": {"HTTP checks a second, each stored, health computed, rules evaluated; against a bare net/http loop at the same rate", []int{50, 500, 5000}, benchChecks},
 		"record":             {"runs a second that the ledger stores with health moved, without a network", []int{1_000, 10_000, 100_000}, benchRecord},
 		"schedule/100k":      {"lateness of the scheduler itself, and what an assignment costs in it", []int{1_000, 10_000, 100_000}, benchSchedule},
+		"query/history":      {"the last 100 runs and the chart of 30 days of one system, when size runs are stored, in SQLite and in Postgres", []int{10_000, 100_000, 1_000_000}, benchHistory},
 		"rules/eval":         {"what one change costs a rule that looks at it", []int{1, 10, 100}, benchRules},
 		"hostile":            {"what healthy checks notice of size modules that attack the sandbox at once, and how long each lives", []int{1, 10, 100}, benchHostile},
 		"wasm":               {"what a run of a module costs, with size bytes of padding in its configuration; against runs without isolation, and processes", []int{100, 1_000, 10_000}, benchWasm},

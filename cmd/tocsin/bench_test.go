@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tocsin-io/tocsin/core/store/storetest/pgtest"
 )
 
 // benchFiles says what makes each collector of the bench of its source, as the
@@ -108,6 +110,30 @@ func TestBenchWasm(t *testing.T) {
 		_, what, _ := strings.Cut(process, " ")
 		if said := strings.Contains(strings.Join(leftOut, "\n"), what); said == have[process] {
 			t.Errorf("bench wasm: %s: measured %v, left out %v", what, have[process], said)
+		}
+	}
+}
+
+// TestBenchHistory runs the bench of what is stored, small: the runs and the
+// chart of a system are read from both databases.
+func TestBenchHistory(t *testing.T) {
+	t.Parallel()
+	figures, leftOut := benched(t, "query/history", "--sizes", "3000")
+	have := map[string]float64{}
+	for _, f := range figures {
+		have[f.Bench+" "+f.What] = f.Value
+	}
+	for _, backend := range []string{"sqlite", "postgres"} {
+		if strings.Contains(strings.Join(leftOut, "\n"), backend) {
+			pgtest.Skip(t, pgtest.ErrMissing)
+		}
+		for _, what := range []string{
+			"last 100 runs, median", "last 100 runs, p95", "chart of 30 days, median", "chart of 30 days, p95",
+			"growth per run", "size of a run", "size of a minute", "size of an hour", "size of a day",
+		} {
+			if have["query/history/"+backend+" "+what] <= 0 {
+				t.Errorf("bench query/history did not measure %s of %s: %v", what, backend, have)
+			}
 		}
 	}
 }

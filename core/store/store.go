@@ -182,6 +182,26 @@ type ChartQuery struct {
 	Points     int // about as many, at most 1,000; 0 is 120
 }
 
+// Sizes is about what history takes in the database, in bytes with indexes, and
+// what the database takes with everything else.
+type Sizes struct {
+	Database             int64
+	Runs                 int64
+	Minutes, Hours, Days int64
+}
+
+// Tier is the size of a tier.
+func (s *Sizes) Tier(t series.Tier) *int64 {
+	switch t {
+	case series.Minutes:
+		return &s.Minutes
+	case series.Hours:
+		return &s.Hours
+	case series.Days:
+	}
+	return &s.Days
+}
+
 // Series keeps history added up in buckets of a minute, an hour and a day, which
 // stay when the runs are deleted.
 type Series interface {
@@ -195,6 +215,8 @@ type Series interface {
 	// that it has every run once and no hole; see [series.NewChart] for its
 	// steps. ErrNotFound when there never was such an assignment.
 	Chart(ctx context.Context, q ChartQuery) (*series.Chart, error)
+	// Sizes says how much there is, as [Bound] counts it.
+	Sizes(ctx context.Context) (Sizes, error)
 }
 
 // RunLog is all runs in order of ID, for rules that look at runs.

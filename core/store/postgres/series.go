@@ -547,3 +547,12 @@ func (t *tx) dropShelf(p shelf) error {
 	_, err = t.exec("delete_bucket_partition", int32(p.tier), p.first)
 	return err
 }
+
+// Sizes implements [store.Series].
+func (s *Store) Sizes(ctx context.Context) (store.Sizes, error) {
+	var z store.Sizes
+	if err := s.readRow(ctx, "size", nil, &z.Database, &z.Runs, &z.Minutes, &z.Hours, &z.Days); err != nil {
+		return store.Sizes{}, fmt.Errorf("measure history: %w", err)
+	}
+	return z, nil
+}

@@ -368,3 +368,28 @@ func (v *snapshot) changeBefore(e seat, at time.Time) (c core.Transition, err er
 	})
 	return c, err
 }
+
+// Sizes implements [store.Series].
+func (s *Store) Sizes(ctx context.Context) (store.Sizes, error) {
+	var sizes store.Sizes
+	var first, last int64
+	var each float64
+	err := errors.Join(
+		s.readRow(ctx, "size", nil, &sizes.Database),
+		s.readRow(ctx, "size_of_runs", []any{pruneChunk}, &first, &last, &each),
+		s.read(ctx, "tiers", nil, func(row scan) error {
+			var tier series.Tier
+			var floor, bytes int64
+			err := row(&tier, &floor, &bytes)
+			*sizes.Tier(tier) = bytes
+			return err
+		}),
+	)
+	if err != nil {
+		return store.Sizes{}, fmt.Errorf("measure history: %w", err)
+	}
+	if each > 0 {
+		sizes.Runs = int64(float64(last-first+1) * each)
+	}
+	return sizes, nil
+}

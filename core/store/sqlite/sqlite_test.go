@@ -468,7 +468,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	s := open(t, t.TempDir())
 	whole := map[string]bool{ // meant to read all of a small or once-read table
 		"sample_names": true, "standings": true, "rollups": true, "desks": true, "systems": true, "assignments": true, "objects": true,
-		"modules": true, "releases": true, "values_by_module": true, "gate_states": true, "secret_names": true, "newest_run": true, "tiers": true,
+		"modules": true, "releases": true, "values_by_module": true, "gate_states": true, "secret_names": true, "newest_run": true, "tiers": true, "size": true,
 	}
 	plans, err := s.Plans()
 	if err != nil {

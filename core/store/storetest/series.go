@@ -349,6 +349,11 @@ func (s suite) testPruneBySize(t *testing.T) {
 	keep := store.Keep{Now: end, Runs: store.Bound{Bytes: 4 << 20}, Minutes: store.Bound{Bytes: 1 << 20}}
 	_, err := b.Prune(t.Context(), keep)
 	must(t, "prune", err)
+	sizes, err := b.Sizes(t.Context())
+	must(t, "sizes", err)
+	if sum := sizes.Runs + sizes.Minutes + sizes.Hours + sizes.Days; sizes.Runs <= 0 || sizes.Minutes <= 0 || sizes.Hours <= 0 || sizes.Days <= 0 || sizes.Database < sum {
+		t.Errorf("sizes are %+v, want some of each, and that the database holds all", sizes)
+	}
 	left, newest, err := b.RunsAfter(t.Context(), 0, 1)
 	must(t, "runs", err)
 	if len(left) != 1 || newest != n {

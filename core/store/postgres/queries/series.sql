@@ -70,6 +70,13 @@ DELETE FROM bucket_partitions WHERE tier = $1 AND first = $2;
 -- name: size_of_table
 SELECT coalesce(pg_total_relation_size(to_regclass($1)), 0);
 
+-- name: size
+SELECT pg_database_size(current_database()),
+  (SELECT coalesce(sum(pg_total_relation_size(relid)), 0) FROM pg_partition_tree('runs')),
+  (SELECT coalesce(sum(pg_total_relation_size(relid)), 0) FROM pg_partition_tree('buckets_minutes')),
+  (SELECT coalesce(sum(pg_total_relation_size(relid)), 0) FROM pg_partition_tree('buckets_hours')),
+  (SELECT coalesce(sum(pg_total_relation_size(relid)), 0) FROM pg_partition_tree('buckets_days'));
+
 -- Up to which run, at most $1, all runs are added up.
 -- name: added_up_to
 SELECT least($1::bigint, coalesce((

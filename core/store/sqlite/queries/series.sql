@@ -50,6 +50,10 @@ UPDATE tiers SET bytes = max(bytes + ?, 0) WHERE tier = ?;
 -- name: raise_floor
 UPDATE tiers SET floor = max(floor, ?) WHERE tier = ?;
 
+-- What the database takes, with pages that are free.
+-- name: size
+SELECT p.page_count * s.page_size FROM pragma_page_count() AS p, pragma_page_size() AS s;
+
 -- What a tier takes, and where its oldest bucket is.
 -- name: size_of_tier
 SELECT t.bytes, coalesce((
