@@ -495,12 +495,28 @@ var errCrash = errors.New("crashed")
 // at least once, with one key, and none twice with another.
 func TestACrashAtAnyBoundaryLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	for _, boundary := range []string{"before commit-firing", "after commit-firing", "after claim", "before finish", "after finish"} {
-		t.Run(boundary, func(t *testing.T) {
+	// Either gate fires for one failed run and recovers with one that passed.
+	dwell := func(r *core.Rule) { r.Gate.For = core.Duration(50 * time.Millisecond) }
+	window := func(r *core.Rule) {
+		r.On, r.When, r.Gate.Window = []core.Trigger{{Event: "run.failed"}}, "", &core.Window{Count: 1, Of: 1}
+	}
+	for _, test := range []struct {
+		boundary, gate string
+		demand         func(*core.Rule)
+	}{
+		{"before commit-firing", "dwell", dwell},
+		{"after commit-firing", "dwell", dwell},
+		{"after claim", "dwell", dwell},
+		{"before finish", "dwell", dwell},
+		{"after finish", "dwell", dwell},
+		{"before commit-firing", "window", window},
+		{"after commit-firing", "window", window},
+	} {
+		t.Run(test.boundary+", "+test.gate, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			rule := page(webhook("one", s.hook.URL+"/one", "x"), webhook("two", s.hook.URL+"/two", "x"))
-			rule.Gate.For = core.Duration(50 * time.Millisecond)
+			test.demand(&rule)
 			rule.Recover = []core.Step{webhook("close", s.hook.URL+"/close", "x")}
 			s.apply(1, rule)
 			crashed := make(chan struct{})
@@ -508,7 +524,7 @@ func TestACrashAtAnyBoundaryLosesAndDoublesNothing(t *testing.T) {
 			var dead atomic.Bool
 			check := func(when string) func(string) error {
 				return func(op string) error {
-					if when+" "+op == boundary {
+					if when+" "+op == test.boundary {
 						once.Do(func() { dead.Store(true); close(crashed) })
 					}
 					if dead.Load() {
