@@ -369,6 +369,8 @@ func (x *explainer) firing() {
 	}
 	text := fmt.Sprintf("fired %s, %d in this episode", full(p.LastAt), p.Fired)
 	switch next := p.refireAt(); {
+	case p.Ack != nil:
+		x.say(remark{stage: core.StageFiring, text: text + "; " + p.Ack.String()}, "the episode must close, or its acknowledgement be taken back", time.Time{})
 	case p.gate.every():
 		x.say(remark{stage: core.StageFiring, ok: true, text: text}, "", time.Time{})
 	case !next.IsZero():

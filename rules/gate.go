@@ -60,19 +60,20 @@ type member struct {
 type state struct {
 	Version int `json:"v"`
 	tally
-	Members []member      `json:"b,omitempty"`
-	Watches []member      `json:"w,omitempty"` // matched but for a condition that time can make true
-	Episode string        `json:"i,omitempty"`
-	Fired   int           `json:"n,omitempty"` // firings of the episode
-	LastAt  time.Time     `json:"r,omitzero"`  // of the newest firing
-	Pending core.Stage    `json:"q,omitempty"` // the stage that holds an offer back
-	Offer   core.Subject  `json:"u,omitzero"`  // whose offer it is
-	Since   time.Time     `json:"z,omitzero"`  // offered since
-	Asked   time.Time     `json:"t,omitzero"`  // offered last; what happened before cannot let it through
-	Cool    time.Time     `json:"c,omitzero"`  // no episode fires before
-	Recover []core.Step   `json:"y,omitempty"` // pinned when it fired
-	Queued  []core.Firing `json:"j,omitempty"` // let through, waiting for their turn
-	Closing *core.Firing  `json:"x,omitempty"` // a recovery, waiting for the firings before it
+	Members []member              `json:"b,omitempty"`
+	Watches []member              `json:"w,omitempty"` // matched but for a condition that time can make true
+	Episode string                `json:"i,omitempty"`
+	Fired   int                   `json:"n,omitempty"` // firings of the episode
+	LastAt  time.Time             `json:"r,omitzero"`  // of the newest firing
+	Pending core.Stage            `json:"q,omitempty"` // the stage that holds an offer back
+	Offer   core.Subject          `json:"u,omitzero"`  // whose offer it is
+	Since   time.Time             `json:"z,omitzero"`  // offered since
+	Asked   time.Time             `json:"t,omitzero"`  // offered last; what happened before cannot let it through
+	Ack     *core.Acknowledgement `json:"k,omitempty"` // of the episode
+	Cool    time.Time             `json:"c,omitzero"`  // no episode fires before
+	Recover []core.Step           `json:"y,omitempty"` // pinned when it fired
+	Queued  []core.Firing         `json:"j,omitempty"` // let through, waiting for their turn
+	Closing *core.Firing          `json:"x,omitempty"` // a recovery, waiting for the firings before it
 }
 
 // idle reports whether nothing is worth keeping.
@@ -235,6 +236,13 @@ func (p *part) again(t *turn, m *member) {
 // offer asks the late stages and fires when they agree.
 func (p *part) offer(t *turn, m *member) {
 	p.seen = t.at
+	if p.Ack != nil {
+		p.dirty = p.dirty || p.Pending != ""
+		p.Pending = ""
+		t.note(remark{stage: core.StageFiring, text: p.Ack.String()})
+		t.say(p, m, core.Hold, core.StageFiring, time.Time{})
+		return
+	}
 	held, why := t.facts.unless(m, t.at)
 	if why.stage != "" {
 		t.note(why)
@@ -402,7 +410,7 @@ func (p *part) shutdown(t *turn, m *member, text string) {
 	}
 	t.clear()
 	p.Members, p.Episode, p.Fired, p.LastAt = nil, "", 0, time.Time{}
-	p.Pending, p.Offer, p.Since, p.Asked, p.Recover = "", core.Subject{}, time.Time{}, time.Time{}, nil
+	p.Pending, p.Offer, p.Since, p.Asked, p.Recover, p.Ack = "", core.Subject{}, time.Time{}, time.Time{}, nil, nil
 }
 
 func (p *part) conclude(t *turn, m *member, text string) {
@@ -457,7 +465,7 @@ func (p *part) reoffer(t *turn) {
 
 // refireAt is when an open gate fires again by itself, zero for never.
 func (p *part) refireAt() time.Time {
-	if w := p.gate.window; w != nil && w.Refire.Each > 0 && p.Fired > 0 && p.Pending == "" {
+	if w := p.gate.window; w != nil && w.Refire.Each > 0 && p.Fired > 0 && p.Pending == "" && p.Ack == nil {
 		return p.LastAt.Add(w.Refire.Each.Std())
 	}
 	return time.Time{}

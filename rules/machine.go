@@ -80,6 +80,7 @@ type Machine struct {
 	timers timers
 	edges  []time.Time // when a maintenance or a silence begins or ends
 
+	acked  int               // partitions whose episode is acknowledged
 	active map[string]*doing // by rule: firings that are not final
 	moved  []*part           // whose state is to be stored, oldest first
 	marks  map[string][]byte // other state to be stored
@@ -165,7 +166,9 @@ func (m *Machine) SetHealth(s core.Subject, h core.Health, since time.Time) {
 func (m *Machine) SetCatalog(c Catalog, now time.Time) []Output {
 	edges := m.world.learn(c, m.c.selects, m.c.mutes)
 	m.edges = slices.DeleteFunc(edges, func(at time.Time) bool { return !at.After(m.clock) })
-	return m.lift(now, now)
+	out := m.lift(now, now)
+	m.acknowledge(&out, now)
+	return out
 }
 
 // Feed deals with one transition: first with the timers before it, then with

@@ -46,6 +46,7 @@ func (m *Machine) SetRules(saved []Saved, now time.Time) []Output {
 			m.spread = append(m.spread, r)
 		}
 	}
+	m.acknowledge(&out, now)
 	m.settleAll(&out, now)
 	return out
 }
@@ -186,6 +187,9 @@ func (m *Machine) install(p *Program, savedAt, now time.Time) {
 		}
 		delete(m.stored, key)
 		r.parts[name] = q
+		if q.Ack != nil {
+			m.acked++
+		}
 		if q.Pending == core.StageMode || len(q.Queued) > 0 {
 			offers = append(offers, q)
 		}

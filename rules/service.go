@@ -117,6 +117,9 @@ type GateState struct {
 	N         int            `json:"n,omitempty" doc:"of a window: events in it"`
 	Need      int            `json:"need,omitempty" doc:"of a window: events that open it"`
 	NextAt    *time.Time     `json:"next_at,omitempty" doc:"when its timer is due"`
+	LastAt    *time.Time     `json:"last_at,omitempty" doc:"when the episode fired last"`
+
+	Acknowledged *core.Acknowledgement `json:"acknowledged,omitempty" doc:"who takes care of the episode"`
 }
 
 // State tells where each partition of a rule stands, in order of partition.
@@ -145,6 +148,21 @@ func (r *Runner) Open() map[string]int {
 		for _, p := range l.parts {
 			if p.Fired > 0 {
 				out[id]++
+			}
+		}
+	}
+	return out
+}
+
+// Episodes are the ids of the episodes that have fired and are not closed.
+func (r *Runner) Episodes() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]bool{}
+	for _, l := range r.machine.rules {
+		for _, p := range l.parts {
+			if p.Fired > 0 {
+				out[p.Episode] = true
 			}
 		}
 	}
@@ -188,6 +206,9 @@ func (p *part) summary(now time.Time) GateState {
 	for i := range p.Members {
 		out.Subjects = append(out.Subjects, p.Members[i].Subject)
 	}
+	if out.Acknowledged = p.Ack; p.Fired > 0 {
+		out.LastAt = new(p.LastAt)
+	}
 	if next := p.next; !next.IsZero() {
 		out.NextAt = &next
 	}
@@ -215,6 +236,8 @@ func (p *part) words(now time.Time, n int) string {
 		return "waits for its turn"
 	case len(p.Queued) > 0:
 		return "queued"
+	case p.Ack != nil:
+		return "fired " + clock(p.LastAt) + ", " + p.Ack.String()
 	case p.Fired > 0:
 		return "fired " + clock(p.LastAt)
 	}

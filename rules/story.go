@@ -42,6 +42,7 @@ var storyDay = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 //	rules NAME...           from now on there are the rules of these files
 //	maintenance SYSTEM FROM TO
 //	silence SYSTEM|- FROM TO [MATCH], expire SILENCE
+//	ack RULE PARTITION [COMMENT], of its newest firing; unack, of all
 //	explain SUBJECT RULE    why it does not fire, and when it could
 //
 // A line that begins with # is a comment. Each time, the timers that are due
@@ -203,6 +204,7 @@ type teller struct {
 	state   map[string][]byte
 	health  map[core.Subject]core.Transition
 	active  []core.Firing
+	fired   []core.Firing
 	last    core.Transition
 	seq     int64
 	runs    []*core.Run
@@ -251,9 +253,23 @@ func storySubject(name string) core.Subject {
 	return core.Subject{Kind: core.OfSystem, ID: name}
 }
 
+// acknowledge takes care of the episode of the newest firing of a partition of
+// a rule.
+func (t *teller) acknowledge(now time.Time, words []string) error {
+	for _, f := range slices.Backward(t.fired) {
+		if f.Rule == words[1] && f.Partition == words[2] {
+			a := core.Acknowledgement{Episode: f.Episode, Rule: f.Rule, By: "anna", Comment: strings.Join(words[3:], " ")}
+			t.catalog.Acknowledgements = append(t.catalog.Acknowledgements, a)
+			t.tell(t.m.SetCatalog(t.catalog, now))
+			return nil
+		}
+	}
+	return fmt.Errorf("rule %s never fired for %s", words[1], words[2])
+}
+
 // fewest are how many words follow the word that begins a line.
 func fewest(word string) int {
-	return map[string]int{"run": 2, "rules": 1, "maintenance": 3, "silence": 3, "expire": 1, "explain": 2}[word]
+	return map[string]int{"run": 2, "rules": 1, "maintenance": 3, "silence": 3, "expire": 1, "ack": 2, "explain": 2}[word]
 }
 
 func (t *teller) line(words []string) error {
@@ -296,6 +312,11 @@ func (t *teller) line(words []string) error {
 		return t.use(now)
 	case "maintenance", "silence":
 		return t.spell(now, words)
+	case "ack":
+		return t.acknowledge(now, words)
+	case "unack":
+		t.catalog.Acknowledgements = nil
+		t.tell(t.m.SetCatalog(t.catalog, now))
 	case "expire":
 		t.catalog.Silences = slices.DeleteFunc(t.catalog.Silences, func(o core.Silence) bool { return o.ID == words[1] })
 		t.tell(t.m.SetCatalog(t.catalog, now))
@@ -447,6 +468,7 @@ func (t *teller) tell(outputs []Output) {
 			if len(f.Steps) > 0 {
 				t.active = append(t.active, *f)
 			}
+			t.fired = append(t.fired, *f)
 		default:
 			rule, rest, _ := strings.Cut(o.Cancel, "~")
 			revision, _, _ := strings.Cut(rest, "~")

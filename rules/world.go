@@ -15,6 +15,8 @@ type Catalog struct {
 	Checks       []core.Check
 	Maintenances []core.Maintenance
 	Silences     []core.Silence
+
+	Acknowledgements []core.Acknowledgement
 }
 
 // world is what a Machine knows of the subjects.
@@ -25,6 +27,7 @@ type world struct {
 	last    map[core.Subject]*runFact // of the newest run, as far as runs were looked at
 	plans   []span
 	mutes   []mute
+	acks    map[string]core.Acknowledgement // by episode
 }
 
 // fact is the health of a subject.
@@ -94,6 +97,10 @@ func (w *world) learn(c Catalog, selects, mutes *lang.Scope) []time.Time {
 	}
 	for _, k := range c.Checks {
 		w.checks[k.ID] = k.Label()
+	}
+	w.acks = make(map[string]core.Acknowledgement, len(c.Acknowledgements))
+	for _, a := range c.Acknowledgements {
+		w.acks[a.Episode] = a
 	}
 	w.plans, w.mutes = nil, make([]mute, 0, len(c.Silences))
 	var edges []time.Time

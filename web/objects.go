@@ -44,6 +44,7 @@ func (s *server) objects(api huma.API, failed *huma.Schema) {
 	listOf(s, api, failed, maintenances)
 	listOf(s, api, failed, silences)
 	s.silences(api, failed)
+	s.episodes(api, failed)
 }
 
 // versioned is one object with its version as entity tag.

@@ -140,6 +140,10 @@ func Routes() map[string]Right {
 		"PUT /api/v1/silences/{id}":         Operator,
 		"DELETE /api/v1/silences/{id}":      Operator,
 
+		"GET /api/v1/episodes":                         Viewer,
+		"PUT /api/v1/episodes/{id}/acknowledgement":    Operator,
+		"DELETE /api/v1/episodes/{id}/acknowledgement": Operator,
+
 		"POST /api/v1/apply": Editor,
 
 		"GET /api/v1/secrets":         Editor,

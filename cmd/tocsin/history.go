@@ -172,12 +172,12 @@ func (amountFlag) Type() string { return "age,size" }
 // historian adds history up, and deletes what is too old or too much. Of the
 // nodes that share a database one does.
 type historian struct {
-	leads    func() bool
-	history  store.History
-	series   store.Series
-	silences silenceBook
-	log      *slog.Logger
-	keep     keep
+	leads   func() bool
+	history store.History
+	series  store.Series
+	quiet   quiet
+	log     *slog.Logger
+	keep    keep
 }
 
 // Run works until ctx ends. A fault of storage is logged and the work is done
@@ -231,8 +231,8 @@ func (h historian) prune(ctx context.Context, now time.Time) {
 	case gone > 0:
 		h.log.InfoContext(ctx, "deleted old history", slog.Int64("rows", gone))
 	}
-	if err := h.silences.forget(ctx, now); err != nil && ctx.Err() == nil {
-		h.log.ErrorContext(ctx, "delete silences that ended", slog.Any("err", err))
+	if err := h.quiet.forget(ctx, now); err != nil && ctx.Err() == nil {
+		h.log.ErrorContext(ctx, "delete silences and acknowledgements that ended", slog.Any("err", err))
 	}
 }
 

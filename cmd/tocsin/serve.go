@@ -296,7 +296,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	a.collectors = known
 	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Now: a.crew.now, Secret: vault.Value, Mask: vault.Mask})
 	a.runner = rules.NewRunner(rules.Store{Log: db, Runs: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Now: a.crew.now, Sender: a.deliveries})
-	a.historian = historian{leads: a.crew.leads, history: db, series: db, silences: silenceBook{db, a.service}, log: log, keep: f.keep}
+	a.historian = historian{leads: a.crew.leads, history: db, series: db, quiet: quiet{db, a.service, func() map[string]bool { return a.runner.Episodes() }}, log: log, keep: f.keep}
 	if f.demo {
 		if a.shop, err = demo.New(); err != nil {
 			return nil, err

@@ -275,29 +275,34 @@ func newSilenceExpire(s streams) *cobra.Command {
 // keepSilences is how long a silence is kept after it ended.
 const keepSilences = 30 * 24 * time.Hour
 
-// silenceBook is where silences are kept.
-type silenceBook struct {
+// quiet is what keeps rules quiet: silences and acknowledgements.
+type quiet struct {
 	catalog store.Catalog
 	service *plan.Service
+	open    func() map[string]bool // episodes
 }
 
-// forget deletes the silences that ended long ago.
-func (b silenceBook) forget(ctx context.Context, now time.Time) error {
-	objects, _, err := b.catalog.Objects(ctx, store.Silences)
+// forget deletes the silences that ended long ago, and the acknowledgements of
+// episodes that have closed.
+func (q quiet) forget(ctx context.Context, now time.Time) error {
+	objects, _, err := q.catalog.Objects(ctx, store.Silences, store.Acknowledgements)
 	if err != nil {
 		return fmt.Errorf("list silences: %w", err)
 	}
 	var old []plan.Ref
+	open := q.open()
 	for _, o := range objects {
 		var s core.Silence
-		if err := json.Unmarshal(o.Body, &s); err == nil && s.Ends.Before(now.Add(-keepSilences)) {
-			old = append(old, plan.Ref{Kind: store.Silences, ID: o.ID})
+		switch {
+		case o.Kind == store.Acknowledgements && !open[o.ID] && now.Sub(o.Updated) > time.Hour,
+			o.Kind == store.Silences && json.Unmarshal(o.Body, &s) == nil && s.Ends.Before(now.Add(-keepSilences)):
+			old = append(old, plan.Ref{Kind: o.Kind, ID: o.ID})
 		}
 	}
 	if len(old) == 0 {
 		return nil
 	}
-	_, problems, err := b.service.Apply(ctx, plan.Changes{Delete: old}, plan.ApplyOptions{By: "retention", Now: now})
+	_, problems, err := q.service.Apply(ctx, plan.Changes{Delete: old}, plan.ApplyOptions{By: "retention", Now: now})
 	if err == nil {
 		err = problems.Err()
 	}

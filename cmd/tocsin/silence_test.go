@@ -74,6 +74,27 @@ spec:
 		t.Errorf("expire: %+v", got)
 	}
 	explain("It fired for web at ")
+	episode := func(args ...string) ran {
+		t.Helper()
+		return run(t, append([]string{"episode"}, append(args, "--data", server.Data)...)...)
+	}
+	var id string
+	for line := range strings.Lines(episode("list").out) {
+		if strings.HasPrefix(line, "page~") {
+			id, _, _ = strings.Cut(line, " ")
+		}
+	}
+	if id == "" {
+		t.Fatalf("no episode of page is listed: %+v", episode("list"))
+	}
+	episode("ack", id, "--comment", "on it").wants(t, "acknowledge", 0, id+" acknowledged by local: on it\n", "")
+	explain("acknowledged by local: on it")
+	if got := episode("list"); !strings.Contains(got.out, "by local: on it") {
+		t.Errorf("the list does not say who takes care: %+v", got)
+	}
+	episode("unack", id).wants(t, "take it back", 0, id+" is not acknowledged any more\n", "")
+	episode("unack", id).wants(t, "take it back twice", 1, "", "tocsin: acknowledgement of \""+id+"\": read acknowledgement "+id+": not found\n")
+	episode("ack", "none").wants(t, "one that is not open", 1, "", "tocsin: no episode \"none\" is open: it has closed, or never fired\n")
 	silence("list").wants(t, "it has ended", 0, "ID  STATE  ENDS  BY  MATCHES  COMMENT\n", "")
 	if got := silence("list", "--all"); !strings.Contains(got.out, "deploy  ended") {
 		t.Errorf("list --all: %+v", got)

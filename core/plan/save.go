@@ -45,7 +45,7 @@ func (r Ref) String() string { return string(r.Kind) + ":" + r.ID }
 
 // Changes are edits that are made together or not at all.
 type Changes struct {
-	Put    []any // core.System, Check, Rule, Maintenance or Silence, or pointers to them
+	Put    []any // core.System, Check, Rule, Maintenance, Silence or Acknowledgement, or pointers to them
 	Delete []Ref
 }
 
@@ -160,6 +160,7 @@ type catalog struct {
 	rules        []core.Rule
 	maintenances []core.Maintenance
 	silences     []core.Silence
+	acks         []core.Acknowledgement
 }
 
 func newEdit(objects []store.Object, changes Changes, o ApplyOptions) (*edit, error) {
@@ -292,6 +293,8 @@ func refOf(v any) (Ref, any, error) {
 		return Ref{store.Maintenances, x.ID}, x, nil
 	case core.Silence:
 		return Ref{store.Silences, x.ID}, x, nil
+	case core.Acknowledgement:
+		return Ref{store.Acknowledgements, x.Episode}, x, nil
 	}
 	return Ref{}, nil, fmt.Errorf("save a %T: it is not an object of the catalog", v)
 }
@@ -309,6 +312,8 @@ func decode(o store.Object) (any, error) {
 		return decodeAs[core.Maintenance](o)
 	case store.Silences:
 		return decodeAs[core.Silence](o)
+	case store.Acknowledgements:
+		return decodeAs[core.Acknowledgement](o)
 	}
 	return nil, fmt.Errorf("read stored object %q: unknown kind %q", o.ID, o.Kind)
 }
@@ -333,6 +338,8 @@ func (c *catalog) add(v any) {
 		c.maintenances = append(c.maintenances, x)
 	case core.Silence:
 		c.silences = append(c.silences, x)
+	case core.Acknowledgement:
+		c.acks = append(c.acks, x)
 	}
 }
 
@@ -374,6 +381,11 @@ func (s *Service) validate(e *edit) core.Problems {
 	for _, m := range e.after.silences {
 		if e.changed[Ref{store.Silences, m.ID}] {
 			out = append(out, s.planner.ValidateSilence(m, systems).In(string(store.Silences), m.ID)...)
+		}
+	}
+	for _, a := range e.after.acks {
+		if e.changed[Ref{store.Acknowledgements, a.Episode}] {
+			out = append(out, plainText("comment", a.Comment, maxNote).In(string(store.Acknowledgements), a.Episode)...)
 		}
 	}
 	if n := len(e.after.silences); n > maxSilences && n > len(e.before.silences) {

@@ -65,6 +65,8 @@ const (
 	Rules        Kind = "rule"
 	Maintenances Kind = "maintenance"
 	Silences     Kind = "silence"
+	// Acknowledgements have the id of the episode they are of.
+	Acknowledgements Kind = "acknowledgement"
 )
 
 // Object is one stored object: its identity, its version and its JSON.

@@ -236,6 +236,24 @@ type RuleItem struct {
 	Problems core.Problems  `json:"problems,omitempty" doc:"why it is quarantined"`
 }
 
+// Episode is one that fired and is not closed.
+type Episode struct {
+	Episode  string         `json:"episode"`
+	Rule     string         `json:"rule"`
+	Title    string         `json:"title" doc:"what people call the rule"`
+	Subjects []core.Subject `json:"subjects"`
+	Fired    int            `json:"fired" doc:"how often"`
+	LastAt   *time.Time     `json:"last_at,omitempty" doc:"when it fired last"`
+	Text     string         `json:"text" doc:"for people"`
+
+	Acknowledged *core.Acknowledgement `json:"acknowledged,omitempty" doc:"who takes care of it"`
+}
+
+// Acknowledge is what a person says who takes care of an episode.
+type Acknowledge struct {
+	Comment string `json:"comment,omitempty"`
+}
+
 // RuleState is one partition of a Rule that waits for something or has an open
 // episode, from GET /api/v1/rules/{id}/state.
 type RuleState struct {
@@ -249,6 +267,9 @@ type RuleState struct {
 	N         int            `json:"n,omitempty" doc:"of a window: events in it"`
 	Need      int            `json:"need,omitempty" doc:"of a window: events that open it"`
 	NextAt    *time.Time     `json:"next_at,omitempty" doc:"when its timer is due"`
+	LastAt    *time.Time     `json:"last_at,omitempty" doc:"when the episode fired last"`
+
+	Acknowledged *core.Acknowledgement `json:"acknowledged,omitempty" doc:"who takes care of the episode"`
 }
 
 // BacktestAsk is POST /api/v1/rules/backtest: what would a rule have made of the

@@ -30,6 +30,24 @@ export const CloseTooSlow = 4409;
 /** protocol too old: reload */
 export const CloseTooOld = 4426;
 
+/** Acknowledge is what a person says who takes care of an episode. */
+export interface Acknowledge {
+	comment?: string;
+}
+
+/**
+ * Acknowledgement says that a person takes care of an Episode that fired: it
+ * fires no more and its notifications are not repeated. Its recovery is told as
+ * ever. It ends with the episode.
+ */
+export interface Acknowledgement {
+	episode: string;
+	rule: string;
+	by: string;
+	at: string;
+	comment?: string;
+}
+
 /** ActionDecl describes the step of a rule that a Module carries out. */
 export interface ActionDecl {
 	/** JSON schema of the step's configuration */
@@ -375,6 +393,23 @@ export interface EngineStats {
 	late_p99_ms: number;
 	/** why storage fails now */
 	error?: string;
+}
+
+/** Episode is one that fired and is not closed. */
+export interface Episode {
+	episode: string;
+	rule: string;
+	/** what people call the rule */
+	title: string;
+	subjects: Subject[];
+	/** how often */
+	fired: number;
+	/** when it fired last */
+	last_at?: string;
+	/** for people */
+	text: string;
+	/** who takes care of it */
+	acknowledged?: Acknowledgement;
 }
 
 /** Event is one entry of an event topic; one of its fields is set. */
@@ -1410,6 +1445,10 @@ export interface RuleState {
 	need?: number;
 	/** when its timer is due */
 	next_at?: string;
+	/** when the episode fired last */
+	last_at?: string;
+	/** who takes care of the episode */
+	acknowledged?: Acknowledgement;
 }
 
 /** Run is one execution of an Assignment. */
