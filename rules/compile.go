@@ -480,7 +480,7 @@ func (b *builder) gate() {
 	}
 	b.program.gate = gate{
 		rule: b.program.Rule.ID, revision: b.program.Revision, runs: b.program.runs, dwell: g.For.Std(), cooldown: g.Cooldown.Std(),
-		window: withDefaults(g.Window), recover: named(b.program.Rule.Recover),
+		window: withDefaults(g.Window), recover: append(named(b.program.Rule.Recover), recoveries(b.program.Rule.Do)...),
 	}
 	b.program.gate.word()
 }

@@ -83,7 +83,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"negative", func(r *core.Rule) { r.Gate.Cooldown = -1 }, "gate.cooldown", "is negative"},
 		{"mode", func(r *core.Rule) { r.Mode = "serial" }, "mode", "there are single, queued, restart and parallel"},
 		{"max", func(r *core.Rule) { r.Max = 3 }, "max", "queued and parallel only"},
-		{"other step", func(r *core.Rule) { r.Do[0].Action = "incident.open" }, "do[0].action", "assignment.run_now, log, webhook"},
+		{"other step", func(r *core.Rule) { r.Do[0].Action = "incident.open" }, "do[0].action", "assignment.run_now, log, notify, webhook"},
 		{"no url", func(r *core.Rule) { r.Do[0].With = nil }, "do[0].with.url", "is missing"},
 		{"bad url", func(r *core.Rule) { r.Do[0].With["url"] = "ftp://x" }, "do[0].with.url", "http://"},
 		{"unknown field", func(r *core.Rule) { r.Do[0].With["bodi"] = "x" }, "do[0].with.bodi", "there is no field"},
@@ -94,7 +94,7 @@ func TestCompileRefuses(t *testing.T) {
 			r.Do = append(r.Do, core.Step{Action: "log", With: map[string]any{"message": "${steps.one.code}"}})
 		}, "do[1]", "there are status, body, json"},
 		{"twice", func(r *core.Rule) { r.Do = append(r.Do, r.Do[0]) }, "do[1].id", "another step"},
-		{"recover", func(r *core.Rule) { r.Recover = []core.Step{{Action: "page"}} }, "recover[0].action", "assignment.run_now, log, webhook"},
+		{"recover", func(r *core.Rule) { r.Recover = []core.Step{{Action: "page"}} }, "recover[0].action", "assignment.run_now, log, notify, webhook"},
 		{"timeout", func(r *core.Rule) { r.Do[0].Timeout = core.Duration(time.Hour) }, "do[0].timeout", "at most 5m"},
 	} {
 		r := base()

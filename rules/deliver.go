@@ -337,7 +337,7 @@ func (d *Deliveries) render(c store.Claimed, a action.Action) (with map[string]a
 		return nil, false, &action.RefusedError{Reason: "with: " + err.Error()}
 	}
 	if t, ok := a.(action.Trusted); !ok || t.Trusted() {
-		if rendered, err = d.reveal(rendered); err != nil {
+		if rendered, err = reveal(rendered, d.o.Secret); err != nil {
 			return nil, false, err
 		}
 	}
@@ -412,9 +412,9 @@ func stepEnvOf(c store.Claimed) (StepEnv, error) {
 }
 
 // reveal puts the values of secrets in the place of references to them.
-func (d *Deliveries) reveal(v any) (any, error) {
+func reveal(v any, secret func(name string) (string, error)) (any, error) {
 	if name, ok := lang.SecretRef(v); ok {
-		value, err := d.o.Secret(name)
+		value, err := secret(name)
 		if err != nil {
 			return nil, fmt.Errorf("resolve secret %s: %w", name, err)
 		}
@@ -424,7 +424,7 @@ func (d *Deliveries) reveal(v any) (any, error) {
 	case map[string]any:
 		out := make(map[string]any, len(x))
 		for k, inner := range x {
-			shown, err := d.reveal(inner)
+			shown, err := reveal(inner, secret)
 			if err != nil {
 				return nil, err
 			}
@@ -434,7 +434,7 @@ func (d *Deliveries) reveal(v any) (any, error) {
 	case []any:
 		out := make([]any, len(x))
 		for i, inner := range x {
-			shown, err := d.reveal(inner)
+			shown, err := reveal(inner, secret)
 			if err != nil {
 				return nil, err
 			}

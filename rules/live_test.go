@@ -199,7 +199,11 @@ func (f *faults) Finish(ctx context.Context, d core.Delivery, token string, now 
 func (s *site) start(f *faults, o rules.DeliveryOptions) (runner *rules.Runner, stop func()) {
 	s.t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	c, err := rules.NewCompiler(action.New(action.Needs{Log: log, Dial: (&net.Dialer{}).DialContext}))
+	channels, err := rules.NewChannels(s.store, o.Secret)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c, err := rules.NewCompiler(action.New(action.Needs{Log: log, Dial: (&net.Dialer{}).DialContext, Channels: channels}))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func (v *view) add(o store.Object) error {
 		return into(&v.checks, o)
 	case store.Rules:
 		return into(&v.rules, o)
-	case store.Maintenances, store.Silences, store.Acknowledgements:
+	case store.Maintenances, store.Silences, store.Acknowledgements, store.Channels:
 	}
 	return nil
 }

@@ -39,6 +39,10 @@ func (s *server) objects(api huma.API, failed *huma.Schema) {
 	routesOf(s, api, failed, rules)
 	routesOf(s, api, failed, maintenances)
 	routesOf(s, api, failed, silences)
+	channels := kind[core.Channel]{store.Channels, "channel", "channels", func(o *core.Channel) string { return o.ID }, nil}
+	routesOf(s, api, failed, channels)
+	listOf(s, api, failed, channels)
+	s.channels(api, failed)
 	listOf(s, api, failed, systems)
 	listOf(s, api, failed, checks)
 	listOf(s, api, failed, maintenances)

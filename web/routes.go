@@ -140,6 +140,13 @@ func Routes() map[string]Right {
 		"PUT /api/v1/silences/{id}":         Operator,
 		"DELETE /api/v1/silences/{id}":      Operator,
 
+		"GET /api/v1/channels":            Editor, // their addresses can be secrets
+		"POST /api/v1/channels":           Editor,
+		"GET /api/v1/channels/{id}":       Editor,
+		"PUT /api/v1/channels/{id}":       Editor,
+		"DELETE /api/v1/channels/{id}":    Editor,
+		"POST /api/v1/channels/{id}/test": Editor,
+
 		"GET /api/v1/episodes":                         Viewer,
 		"PUT /api/v1/episodes/{id}/acknowledgement":    Operator,
 		"DELETE /api/v1/episodes/{id}/acknowledgement": Operator,

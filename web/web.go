@@ -53,6 +53,9 @@ type Deps struct {
 	Hub        *live.Hub
 	Logger     *slog.Logger
 
+	// TestChannel sends a message to a channel at once, in somebody's name. The
+	// error is for the person who asked. Nil: it cannot be done.
+	TestChannel func(ctx context.Context, id, by string) error
 	// Collectors lists the built-in collectors and the active modules.
 	Collectors func() []core.CollectorInfo
 	// Quarantined says of stored rules that do not run why; nil: all run.

@@ -417,6 +417,14 @@ func TestScenarios(t *testing.T) {
 		{do: "PUT", path: "/api/v1/silences/later", role: "operator", body: `{"id":"later","systems":{"names":["a"]},"starts":"2035-01-01T00:00:00Z","ends":"2036-01-01T00:00:00Z"}`, status: 200},
 		{do: "POST", path: "/api/v1/silences/later/expire", role: "operator", status: 200, want: []string{`"ends":"2035-01-01T00:00:00Z"`}},
 		{do: "GET", path: "/api/v1/silences/later", role: "viewer", status: 404},
+		{do: "GET", path: "/api/v1/episodes", role: "viewer", status: 200, want: []string{`"items":[]`}},
+		{do: "PUT", path: "/api/v1/episodes/none/acknowledgement", role: "operator", body: `{}`, status: 404, want: []string{"no episode"}},
+		{do: "PUT", path: "/api/v1/channels/c", role: "editor", body: `{"id":"c","use":"slack","with":{"url":{"secret":"s"}}}`, status: 200},
+		{do: "GET", path: "/api/v1/channels", role: "viewer", status: 403},
+		{do: "GET", path: "/api/v1/channels/c", role: "editor", status: 200, want: []string{`"url":{"secret":"s"}`}},
+		{do: "POST", path: "/api/v1/channels/none/test", role: "editor", status: 404},
+		{do: "POST", path: "/api/v1/channels/c/test", role: "editor", status: 502, want: []string{"nothing that sends"}},
+		{do: "DELETE", path: "/api/v1/channels/c", role: "editor", status: 204},
 		{do: "GET", path: "/api/v1/maintenances", role: "viewer", status: 200},
 		{do: "GET", path: "/api/v1/instance", role: "viewer", status: 200, want: []string{`"assignments":1`, `"runs":7`}},
 		{do: "GET", path: "/api/v1/limits", role: "viewer", status: 200, want: []string{`"module_bytes":20971520`, `"sockets":500`}},
@@ -842,7 +850,7 @@ func TestPanic(t *testing.T) {
 	})
 	resp, text := in.ask("GET", "/x", "", "")
 	checkFailure(t, "a panic", resp, text)
-	if resp.StatusCode != http.StatusInternalServerError || strings.Contains(text, "42") {
+	if resp.StatusCode != http.StatusInternalServerError || strings.Contains(text, "the secret") {
 		t.Errorf("a panic: %d %s", resp.StatusCode, text)
 	}
 	if resp, _ := in.ask("GET", "/healthz", "", ""); resp.StatusCode != http.StatusOK {

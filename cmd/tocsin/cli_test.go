@@ -149,7 +149,7 @@ func TestUsage(t *testing.T) {
 		{"serve --public-url https://tocsin.example/a", `--public-url "https://tocsin.example/a": write http:// or https:// and a host, without a path`},
 		{"apply", "apply: name a file with -f, or - for standard input"},
 		{"get", "get: accepts between 1 and 2 arg(s), received 0"},
-		{"get monitors", `"monitors" is not a kind; write systems, checks, rules, maintenances or silences`},
+		{"get monitors", `"monitors" is not a kind; write systems, checks, rules, maintenances, silences or channels`},
 		{"get systems -o xml", `-o "xml": write table, yaml or json`},
 		{"get systems --server nowhere", `--server "nowhere" is not an address such as http://127.0.0.1:8420`},
 		{"delete system", "delete: accepts 2 arg(s), received 1"},

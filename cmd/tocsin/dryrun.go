@@ -64,6 +64,10 @@ func examine(items []manifest.Item) core.Problems {
 	planner := plan.New(offline{collect.Builtin(newNetworks().trusted.DialContext)}, plan.Options{
 		Secret: func(string) (string, error) { return "", nil },
 	})
+	channels, err := rules.NewChannels(nil, nil)
+	if err != nil {
+		return core.Problems{{Code: "internal", Message: err.Error()}}
+	}
 	systems := namedSystems(items)
 	var out core.Problems
 	for _, it := range items {
@@ -82,6 +86,8 @@ func examine(items []manifest.Item) core.Problems {
 			problems = planner.ValidateMaintenance(*o, systems)
 		case *core.Silence:
 			problems = planner.ValidateSilence(*o, systems)
+		case *core.Channel:
+			problems = channels.Validate(*o)
 		}
 		for _, p := range problems {
 			out = append(out, it.Locate(p))

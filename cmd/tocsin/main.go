@@ -79,7 +79,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetErr(s.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newServe(s), newApply(s), newGet(s), newDelete(s), newReplay(s), newReplayRun(s), newRule(s), newSilence(s), newEpisode(s), newModule(s),
+		newServe(s), newApply(s), newGet(s), newDelete(s), newReplay(s), newReplayRun(s), newRule(s), newSilence(s), newEpisode(s), newChannel(s), newModule(s),
 		newSecret(s), newNodes(s), newLoginLink(s), newBackup(s), newRestore(s), newExport(s), newImport(s), newMigrate(s),
 		newBench(s), newCompile(s), newTarget(s), newVersion(s),
 	)

@@ -130,7 +130,7 @@ func newApply(s streams) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
-		Short: "Create or change systems, checks, rules, maintenances and silences from YAML",
+		Short: "Create or change systems, checks, rules, maintenances, silences and channels from YAML",
 		Long: `Reads YAML documents and makes the server match them. Nothing is changed when
 anything in them is wrong. With --dry-run they are examined on this machine,
 without any server.`,
@@ -218,13 +218,13 @@ func relocate(problems core.Problems, sent []byte, items []manifest.Item) core.P
 
 // plural is the path of a kind in the API.
 func plural(word string) (string, error) {
-	known := map[string]string{"system": "systems", "check": "checks", "rule": "rules", "maintenance": "maintenances", "silence": "silences"}
+	known := map[string]string{"system": "systems", "check": "checks", "rule": "rules", "maintenance": "maintenances", "silence": "silences", "channel": "channels"}
 	for one, many := range known {
 		if word == one || word == many {
 			return many, nil
 		}
 	}
-	return "", usageError{fmt.Errorf("%q is not a kind; write systems, checks, rules, maintenances or silences", word)}
+	return "", usageError{fmt.Errorf("%q is not a kind; write systems, checks, rules, maintenances, silences or channels", word)}
 }
 
 func newGet(s streams) *cobra.Command {
@@ -232,7 +232,7 @@ func newGet(s streams) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "get KIND [ID]",
-		Short: "Show systems, checks, rules, maintenances or silences",
+		Short: "Show systems, checks, rules, maintenances, silences or channels",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains([]string{"table", "yaml", "json"}, output) {
@@ -284,6 +284,7 @@ func fetch(ctx context.Context, c *client, kind string, id []string) ([]any, err
 		object := map[string]func() any{
 			"systems": func() any { return new(core.System) }, "checks": func() any { return new(core.Check) }, "rules": func() any { return new(core.Rule) },
 			"maintenances": func() any { return new(core.Maintenance) }, "silences": func() any { return new(core.Silence) },
+			"channels": func() any { return new(core.Channel) },
 		}[kind]()
 		if err := json.Unmarshal(stored.Object, object); err != nil {
 			return nil, fmt.Errorf("read the server's answer: %w", err)
@@ -297,7 +298,7 @@ func newDelete(s streams) *cobra.Command {
 	var f serverFlags
 	cmd := &cobra.Command{
 		Use:   "delete KIND ID",
-		Short: "Delete a system, check, rule, maintenance or silence",
+		Short: "Delete a system, check, rule, maintenance, silence or channel",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind, err := plural(args[0])

@@ -88,6 +88,7 @@ func replayInput(files []string, until string, stdin io.Reader) (rules.ReplayInp
 			in.Rules = append(in.Rules, *o)
 		case *core.System:
 			in.Systems = append(in.Systems, *o)
+		case *core.Channel: // nothing is sent
 		default:
 			problems = append(problems, it.Locate(core.Problem{Code: "replay", Message: "a " + it.Kind + " has no place in a replay", Fix: "remove it"}))
 		}

@@ -219,6 +219,8 @@ type app struct {
 	historian  historian
 	handler    http.Handler
 	service    *plan.Service
+	notify     *action.Notify
+	mask       func(string) string
 	shelf      shelf
 	shop       *demo.Shop // nil without --demo
 	crew       *crew
@@ -277,12 +279,18 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	}
 	planner := plan.New(known, plan.Options{Secret: vault.Value, Mask: vault.Mask, Revision: known.revision, Functions: offers{known}.functions})
 	offered := offers{known}
-	compiler, err := rules.NewCompiler(action.New(action.Needs{Log: log, Dial: nets.trusted.DialContext, Assignments: actionDesk{a}}))
+	channels, err := rules.NewChannels(db, vault.Value)
+	if err != nil {
+		return nil, err
+	}
+	compiler, err := rules.NewCompiler(action.New(action.Needs{Log: log, Dial: nets.trusted.DialContext, Assignments: actionDesk{a}, Channels: channels}))
 	if err != nil {
 		return nil, err
 	}
 	compiler = compiler.With(offered)
 	a.service = plan.NewService(planner, db, compiler.Validate)
+	a.service.Channels(channels.Validate)
+	a.notify, a.mask = action.NewNotify(channels, nets.trusted.DialContext), vault.Mask
 	a.engine = engine.New(db, log, f.engine)
 	a.syncer = &syncer{catalog: db, ledger: db, planner: planner, collectors: known, engine: a.engine, log: log, modules: make(chan struct{}, 1), crew: a.crew}
 	a.shelf = shelf{kept: db, refuse: offered.refuse, changed: func(ctx context.Context) {
@@ -334,6 +342,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 		Firings: db, Deliveries: db,
 		Saver:       a.service,
 		Rules:       ruleDesk{compiler, a.runner, planner},
+		TestChannel: a.testChannel,
 		Judge:       newJudge(compiler, a.runner, db),
 		Modules:     moduleDesk{a.host, known},
 		Engine:      engineDesk{a.engine, a.syncer, a.crew},

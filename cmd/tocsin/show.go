@@ -48,6 +48,8 @@ func heading(kind string) string {
 		return "ID\tNAME\tSCHEDULE\tCOLLECTS\tSYSTEMS"
 	case "rules":
 		return "ID\tNAME\tON\tENABLED"
+	case "channels":
+		return "ID\tNAME\tUSES"
 	}
 	return "ID\tNAME\tSTARTS\tENDS"
 }
@@ -83,6 +85,8 @@ func line(object any) string {
 		return fmt.Sprintf("%s\t%s\t%s\t%t", o.ID, o.Label(), strings.Join(on, ","), !o.Disabled)
 	case *core.Maintenance:
 		return o.ID + "\t" + o.Name + "\t" + o.Starts.Local().Format(instant) + "\t" + o.Ends.Local().Format(instant)
+	case *core.Channel:
+		return o.ID + "\t" + o.Name + "\t" + o.Use
 	case *core.Silence:
 		return o.ID + "\t" + o.Name + "\t" + o.Starts.Local().Format(instant) + "\t" + o.Ends.Local().Format(instant)
 	}

@@ -163,7 +163,7 @@ func definitions(ctx context.Context, catalog store.Catalog) ([]core.Check, []co
 		case store.Systems:
 			systems = append(systems, core.System{})
 			into = &systems[len(systems)-1]
-		case store.Rules, store.Maintenances, store.Silences, store.Acknowledgements:
+		case store.Rules, store.Maintenances, store.Silences, store.Acknowledgements, store.Channels:
 			continue
 		}
 		if err := json.Unmarshal(o.Body, into); err != nil {

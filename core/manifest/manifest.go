@@ -32,7 +32,7 @@ const (
 
 // Item is one object of a file, and where its parts stand.
 type Item struct {
-	Object any // *core.System, *core.Check, *core.Rule, *core.Maintenance or *core.Silence
+	Object any // *core.System, *core.Check, *core.Rule, *core.Maintenance, *core.Silence or *core.Channel
 	Kind   string
 	ID     string
 	File   string
@@ -109,6 +109,7 @@ func kinds() map[string]func() any {
 		"Rule":        func() any { return new(core.Rule) },
 		"Maintenance": func() any { return new(core.Maintenance) },
 		"Silence":     func() any { return new(core.Silence) },
+		"Channel":     func() any { return new(core.Channel) },
 	}
 }
 
@@ -208,7 +209,7 @@ func (d *decoder) head(doc *node, head *header) (spec *node) {
 		case "kind":
 			d.value(value, key.text, reflect.ValueOf(&head.Kind).Elem())
 			if _, ok := kinds()[value.text]; !ok {
-				names := []string{"System", "Check", "Rule", "Maintenance", "Silence"}
+				names := []string{"System", "Check", "Rule", "Maintenance", "Silence", "Channel"}
 				d.wrong(value, key.text, "kind", fmt.Sprintf("%q is not a kind; there are %s", value.text, strings.Join(names, ", ")), meant(value.text, names))
 			}
 		case "metadata":

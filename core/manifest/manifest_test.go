@@ -159,7 +159,7 @@ func TestProblems(t *testing.T) {
 	for _, tt := range []struct{ name, src, want string }{
 		{"nothing", "", "f.yaml: there is no document in it; begin with apiVersion: tocsin/v1 and kind: System, Check or Rule"},
 		{"a list", "- a\n", "f.yaml:1:1: a document must be a mapping with apiVersion, kind, metadata and spec, not a list"},
-		{"kind", "apiVersion: tocsin/v1\nkind: Chekc\nmetadata: {name: c}\n", `f.yaml:2:7: kind: "Chekc" is not a kind; there are System, Check, Rule, Maintenance, Silence; did you mean Check?`},
+		{"kind", "apiVersion: tocsin/v1\nkind: Chekc\nmetadata: {name: c}\n", `f.yaml:2:7: kind: "Chekc" is not a kind; there are System, Check, Rule, Maintenance, Silence, Channel; did you mean Check?`},
 		{"version", "apiVersion: v1\nkind: Check\nmetadata: {name: c}\n", `f.yaml:1:13: apiVersion: "v1" is not a version that is known here; write tocsin/v1`},
 		{"metadata", "apiVersion: tocsin/v1\nkind: Check\n", "f.yaml:1:1: metadata: metadata is missing; write metadata: {name: ...}"},
 		{"name", "apiVersion: tocsin/v1\nkind: System\nmetadata:\n  name: a b\n", `f.yaml:4:9: metadata.name: the name "a b" may hold letters, digits, '.', '_' and '-' only, not ' '`},
@@ -181,7 +181,7 @@ func TestProblems(t *testing.T) {
 		{"tag", check("  zone: !!str 5\n"), `f.yaml:5:9: "!!str" is not supported here; write a plain value`},
 		{"merge of text", check("  <<: text\n"), "f.yaml:5:3: << must name a mapping, or a list of mappings"},
 		{"after wide letters", "apiVersion: tocsin/v1\nkind: System\nmetadata: {title: Größe 日本 😀, nam: a}\n", `f.yaml:3:31: metadata.nam: unknown field "nam"; there are name, title, labels; did you mean name?`},
-		{"syntax in the second", "apiVersion: tocsin/v1\nkind: Sistem\nmetadata: {name: a}\n---\na: [\n", `f.yaml:2:7: kind: "Sistem" is not a kind; there are System, Check, Rule, Maintenance, Silence; did you mean System?` + "\nf.yaml:5:4: this is not valid YAML: sequence end token ']' not found; look at its indentation, quotes and brackets"},
+		{"syntax in the second", "apiVersion: tocsin/v1\nkind: Sistem\nmetadata: {name: a}\n---\na: [\n", `f.yaml:2:7: kind: "Sistem" is not a kind; there are System, Check, Rule, Maintenance, Silence, Channel; did you mean System?` + "\nf.yaml:5:4: this is not valid YAML: sequence end token ']' not found; look at its indentation, quotes and brackets"},
 		{"alias", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec: *nowhere\n", "f.yaml:4:7: there is no anchor &nowhere before this alias; put &nowhere before the value that it stands for"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ type Service struct {
 	planner *Planner
 	catalog store.Catalog
 	rule    func(core.Rule, []core.System) core.Problems
+	channel func(core.Channel) core.Problems
 }
 
 // NewService is a Service over a catalog. Rules are checked by the function;
@@ -31,8 +32,12 @@ func NewService(planner *Planner, catalog store.Catalog, rule func(core.Rule, []
 	if rule == nil {
 		rule = func(core.Rule, []core.System) core.Problems { return nil }
 	}
-	return &Service{planner: planner, catalog: catalog, rule: rule}
+	return &Service{planner: planner, catalog: catalog, rule: rule, channel: func(core.Channel) core.Problems { return nil }}
 }
+
+// Channels makes s check channels by a function. It must be called before s is
+// used; without it every channel is taken.
+func (s *Service) Channels(check func(core.Channel) core.Problems) { s.channel = check }
 
 // Ref names an object.
 type Ref struct {
@@ -45,7 +50,7 @@ func (r Ref) String() string { return string(r.Kind) + ":" + r.ID }
 
 // Changes are edits that are made together or not at all.
 type Changes struct {
-	Put    []any // core.System, Check, Rule, Maintenance, Silence or Acknowledgement, or pointers to them
+	Put    []any // core.System, Check, Rule, Maintenance, Silence, Channel or Acknowledgement, or pointers to them
 	Delete []Ref
 }
 
@@ -161,6 +166,7 @@ type catalog struct {
 	maintenances []core.Maintenance
 	silences     []core.Silence
 	acks         []core.Acknowledgement
+	channels     []core.Channel
 }
 
 func newEdit(objects []store.Object, changes Changes, o ApplyOptions) (*edit, error) {
@@ -293,6 +299,8 @@ func refOf(v any) (Ref, any, error) {
 		return Ref{store.Maintenances, x.ID}, x, nil
 	case core.Silence:
 		return Ref{store.Silences, x.ID}, x, nil
+	case core.Channel:
+		return Ref{store.Channels, x.ID}, x, nil
 	case core.Acknowledgement:
 		return Ref{store.Acknowledgements, x.Episode}, x, nil
 	}
@@ -312,6 +320,8 @@ func decode(o store.Object) (any, error) {
 		return decodeAs[core.Maintenance](o)
 	case store.Silences:
 		return decodeAs[core.Silence](o)
+	case store.Channels:
+		return decodeAs[core.Channel](o)
 	case store.Acknowledgements:
 		return decodeAs[core.Acknowledgement](o)
 	}
@@ -338,6 +348,8 @@ func (c *catalog) add(v any) {
 		c.maintenances = append(c.maintenances, x)
 	case core.Silence:
 		c.silences = append(c.silences, x)
+	case core.Channel:
+		c.channels = append(c.channels, x)
 	case core.Acknowledgement:
 		c.acks = append(c.acks, x)
 	}
@@ -383,6 +395,7 @@ func (s *Service) validate(e *edit) core.Problems {
 			out = append(out, s.planner.ValidateSilence(m, systems).In(string(store.Silences), m.ID)...)
 		}
 	}
+	out = append(out, s.channels(e)...)
 	for _, a := range e.after.acks {
 		if e.changed[Ref{store.Acknowledgements, a.Episode}] {
 			out = append(out, plainText("comment", a.Comment, maxNote).In(string(store.Acknowledgements), a.Episode)...)

@@ -65,6 +65,7 @@ const (
 	Rules        Kind = "rule"
 	Maintenances Kind = "maintenance"
 	Silences     Kind = "silence"
+	Channels     Kind = "channel"
 	// Acknowledgements have the id of the episode they are of.
 	Acknowledgements Kind = "acknowledgement"
 )

@@ -93,6 +93,7 @@ type Needs struct {
 	Log         *slog.Logger // where log steps write; default nowhere
 	Dial        DialContext  // how webhooks reach the network
 	Assignments Assignments
+	Channels    Channels
 }
 
 // New makes all actions, by the name that steps use.
@@ -105,6 +106,7 @@ func New(n Needs) map[string]Action {
 		"assignment.enable":  assignment{n.Assignments, enable},
 		"assignment.run_now": assignment{n.Assignments, runNow},
 		"log":                NewLog(n.Log),
+		"notify":             NewNotify(n.Channels, n.Dial),
 		"webhook":            NewWebhook(n.Dial),
 	}
 }

@@ -275,7 +275,7 @@ func (f *follower) decode(objects []store.Object, now time.Time) ([]core.System,
 			if err = json.Unmarshal(o.Body, &s); err == nil && s.Ends.After(now) {
 				silences = append(silences, s)
 			}
-		case store.Checks, store.Rules, store.Acknowledgements:
+		case store.Checks, store.Rules, store.Acknowledgements, store.Channels:
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("decode the %s %s: %w", o.Kind, o.ID, err)

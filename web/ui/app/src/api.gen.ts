@@ -225,6 +225,23 @@ export interface CanaryStart {
 export type Cause = "run" | "config" | "stale" | "override";
 
 /**
+ * Channel is a named place that notifications go to. Rules tell it with the step
+ * notify.
+ */
+export interface Channel {
+	/** identity; letters, digits, '.', '_', '-' */
+	id: string;
+	/** what people call it; the id when empty */
+	name?: string;
+	/** webhook, slack or email */
+	use: string;
+	/** what it takes; text may hold \${expr} over the message, and {secret: name} */
+	with: Record<string, unknown>;
+	/** free text for people */
+	note?: string;
+}
+
+/**
  * Check is a definition: what to collect, how often, what must hold, and how
  * results move health. It is written once and assigned to any number of
  * Systems.

@@ -1,0 +1,50 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tocsin-io/tocsin/core"
+	"github.com/tocsin-io/tocsin/core/lang"
+	"github.com/tocsin-io/tocsin/core/store"
+)
+
+// channels checks the channels that changed, and that rules name channels that
+// there are.
+func (s *Service) channels(e *edit) core.Problems {
+	var out core.Problems
+	known := map[string]bool{}
+	var ids []string
+	for _, c := range e.after.channels {
+		known[c.ID], ids = true, append(ids, c.ID)
+		if e.changed[Ref{store.Channels, c.ID}] {
+			bad := append(identity(c.ID, c.Name, nil, c.Note), s.channel(c)...)
+			out = append(out, bad.In(string(store.Channels), c.ID)...)
+		}
+	}
+	for _, r := range e.after.rules {
+		changed := e.changed[Ref{store.Rules, r.ID}]
+		for list, steps := range map[string][]core.Step{"do": r.Do, "recover": r.Recover} {
+			for i, step := range steps {
+				id, _ := step.With["channel"].(string)
+				if step.Action != "notify" || id == "" || known[id] || strings.Contains(id, "${") {
+					continue
+				}
+				switch {
+				case changed:
+					fix := "create it first, or in the same edit"
+					if near := lang.Nearest(id, ids); near != "" {
+						fix = fmt.Sprintf("did you mean %q?", near)
+					}
+					out = append(out, core.Problems{{Path: fmt.Sprintf("%s[%d].with.channel", list, i), Code: "channel", Message: fmt.Sprintf("there is no channel %q", id), Fix: fix}}.In(string(store.Rules), r.ID)...)
+				case e.gone[Ref{store.Channels, id}]:
+					out = append(out, core.Problem{
+						Object: string(store.Channels) + ":" + id, Code: "in_use",
+						Message: fmt.Sprintf("channel %q cannot be deleted: rule %q tells it", id, r.ID), Fix: "remove the step first, or in the same edit",
+					})
+				}
+			}
+		}
+	}
+	return out
+}
