@@ -84,17 +84,19 @@ func benches() map[string]struct {
 		run   func(*bencher) error
 	}
 	return map[string]b{
-		"checks/http/sqlite": {"HTTP checks a second, each stored, health computed, rules evaluated; against a bare net/http loop at the same rate", []int{50, 500, 5000}, benchChecks},
-		"record":             {"runs a second that the ledger stores with health moved, without a network", []int{1_000, 10_000, 100_000}, benchRecord},
-		"schedule/100k":      {"lateness of the scheduler itself, and what an assignment costs in it", []int{1_000, 10_000, 100_000}, benchSchedule},
-		"query/history":      {"the last 100 runs and the chart of 30 days of one system, when size runs are stored, in SQLite and in Postgres", []int{10_000, 100_000, 1_000_000}, benchHistory},
-		"rules/eval":         {"what one change costs a rule that looks at it", []int{1, 10, 100}, benchRules},
-		"hostile":            {"what healthy checks notice of size modules that attack the sandbox at once, and how long each lives", []int{1, 10, 100}, benchHostile},
-		"wasm":               {"what a run of a module costs, with size bytes of padding in its configuration; against runs without isolation, and processes", []int{100, 1_000, 10_000}, benchWasm},
-		"failover":           {"three nodes on a Postgres, of which one is killed, or stopped past its lease, in each of size rounds: how long until others do its work, and what was lost or done twice", []int{20}, benchFailover},
-		"outage/postgres":    {"size checks a second, a tenth of which fail, while the database is away for --seconds: what is lost, and whether it is counted", []int{1_000}, benchOutagePostgres},
-		"outage/disk":        {"the same while the disk under the database file is full", []int{1_000}, benchOutageDisk},
-		"rules/index":        {"what one change costs when few of many rules look at it", []int{10, 100, 1_000, 10_000}, benchIndex},
+		"checks/http/sqlite":   {"HTTP checks a second, each stored, health computed, rules evaluated; against a bare net/http loop at the same rate", []int{50, 500, 5000}, onSQLite().at((*bencher).checks)},
+		"checks/http/postgres": {"the same on a Postgres; its own work is not counted", []int{50, 500, 5000}, onPostgres().at((*bencher).checks)},
+		"record/postgres":      {"the same on a Postgres", []int{1_000, 10_000}, onPostgres().at((*bencher).record)},
+		"record":               {"runs a second that the ledger stores with health moved, without a network", []int{1_000, 10_000, 100_000}, onSQLite().at((*bencher).record)},
+		"schedule/100k":        {"lateness of the scheduler itself, and what an assignment costs in it", []int{1_000, 10_000, 100_000}, benchSchedule},
+		"rules/eval":           {"what one change costs a rule that looks at it", []int{1, 10, 100}, benchRules},
+		"hostile":              {"what healthy checks notice of size modules that attack the sandbox at once, and how long each lives", []int{1, 10, 100}, benchHostile},
+		"wasm":                 {"what a run of a module costs, with size bytes of padding in its configuration; against runs without isolation, and processes", []int{100, 1_000, 10_000}, benchWasm},
+		"failover":             {"three nodes on a Postgres, of which one is killed, or stopped past its lease, in each of size rounds: how long until others do its work, and what was lost or done twice", []int{20}, benchFailover},
+		"outage/postgres":      {"size checks a second, a tenth of which fail, while the database is away for --seconds: what is lost, and whether it is counted", []int{1_000}, benchOutagePostgres},
+		"outage/disk":          {"the same while the disk under the database file is full", []int{1_000}, benchOutageDisk},
+		"rules/index":          {"what one change costs when few of many rules look at it", []int{10, 100, 1_000, 10_000}, benchIndex},
+		"query/history":        {"the last 100 runs and the chart of 30 days of one system, when size runs are stored, in SQLite and in Postgres", []int{10_000, 100_000, 1_000_000}, benchHistory},
 	}
 }
 

@@ -90,6 +90,24 @@ func benched(t *testing.T, args ...string) (figures []figure, leftOut []string) 
 	return out.Figures, out.LeftOut
 }
 
+// TestBenchStores runs the benches of storage, each at a small size.
+func TestBenchStores(t *testing.T) {
+	t.Parallel()
+	figures, leftOut := benched(t, "record", "record/postgres", "checks/http/postgres", "--sizes", "20")
+	if len(leftOut) > 0 {
+		pgtest.Skip(t, pgtest.ErrMissing)
+	}
+	have := map[string]bool{}
+	for _, f := range figures {
+		have[f.Bench+" "+f.What] = f.Value > 0
+	}
+	for _, want := range []string{"record runs/s", "record growth per run", "record/postgres runs/s", "checks/http/postgres checks/s", "checks/http/postgres CPU per check"} {
+		if !have[want] {
+			t.Errorf("%s was not measured: %+v", want, figures)
+		}
+	}
+}
+
 // TestBenchWasm runs the bench of modules: every way of every module is there,
 // or the reason why it is not.
 func TestBenchWasm(t *testing.T) {

@@ -165,7 +165,7 @@ func TestUsage(t *testing.T) {
 		{"module run tiny.wasm --timeout 0s", "--timeout 0s: write more than 0"},
 		{"secret", "secret: write set, list or delete"},
 		{"secret set", "secret set: accepts 1 arg(s), received 0"},
-		{"bench sing", `there is no bench "sing"; there are checks/http/sqlite, failover, hostile, outage/disk, outage/postgres, query/history, record, rules/eval, rules/index, schedule/100k, wasm`},
+		{"bench sing", `there is no bench "sing"; there are checks/http/postgres, checks/http/sqlite, failover, hostile, outage/disk, outage/postgres, query/history, record, record/postgres, rules/eval, rules/index, schedule/100k, wasm`},
 		{"bench record --seconds 0", "--seconds 0: write 1 to 300"},
 		{"bench record --sizes 0", "--sizes 0: write more than 0"},
 		{"bench record -o xml", `-o "xml": write table or json`},
