@@ -322,7 +322,7 @@ func (h history) examine(p core.Policy) (a audit) {
 			seen[d] = r
 		}
 		was, next := standings[r.Assignment], moves[r.Assignment]
-		for len(next) > 0 && next[0].Cause == core.CauseStale && next[0].At.Before(r.Ended) {
+		for len(next) > 0 && next[0].Cause == core.CauseStale && (next[0].At.Before(r.Ended) || len(next) > 1 && next[1].Run == r.ID) {
 			was, next = core.Expire(was, next[0].At), next[1:]
 		}
 		now := core.Advance(was, p, r)

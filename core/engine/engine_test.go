@@ -26,12 +26,14 @@ type book struct {
 	expired []string
 	err     error
 	refuse  string // the assignment of which no run can be stored
+	slow    time.Duration
 	foreign string // the assignment that is another process's
 	tries   int
 	largest int
 }
 
 func (b *book) Record(_ context.Context, runs []*core.Run) error {
+	time.Sleep(b.slow)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tries++
@@ -568,6 +570,33 @@ func TestRefusedRun(t *testing.T) {
 		}
 		if s.Runs < 590 {
 			t.Errorf("%d other runs are stored, want all 600", s.Runs)
+		}
+	})
+}
+
+// TestSlowRecovery: as long as results of before are still being stored, storage
+// cannot say that an assignment was silent.
+func TestSlowRecovery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := book{slow: time.Second, err: errors.New("disk full")}
+		e := engine.New(&b, quiet(), engine.Options{Batch: 5})
+		silent := task(t, "silent:ping", time.Hour, pass)
+		silent.StaleAfter = 5 * time.Second
+		e.Sync([]engine.Task{task(t, "a:ping", time.Second, pass), task(t, "b:ping", time.Second, pass), silent}, nil)
+		stop := run(t, e)
+		time.Sleep(20 * time.Second)
+		b.fail(nil)
+		time.Sleep(5 * time.Second)
+		if n := e.Stats().Unstored; n < 6 || len(b.stale()) > 0 {
+			t.Errorf("while %d results of before wait still %v are stale, want none", n, b.stale())
+		}
+		time.Sleep(30 * time.Second)
+		if n := e.Stats().Unstored; n > 5 || !slices.Contains(b.stale(), "silent:ping") {
+			t.Errorf("with %d results waiting %v are stale, want the one that is silent", n, b.stale())
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

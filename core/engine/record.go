@@ -42,6 +42,8 @@ type recorder struct {
 	foreign int64
 	lost    int // given up at the end
 	err     error
+	first   uint64 // seq of the first in the batch being recorded
+	mark    uint64 // seq of the newest that waited during the latest fault
 }
 
 // finished is a run and who waits for it to be durable.
@@ -103,7 +105,9 @@ func (r *recorder) take() []finished {
 		}
 		out = append(out, from.pop())
 	}
-	r.taken = n
+	if r.taken = n; n > 0 {
+		r.first = out[0].seq
+	}
 	return out
 }
 
@@ -229,7 +233,7 @@ func (r *recorder) salvage(ctx context.Context, batch []finished) (left []finish
 func (r *recorder) failed(ctx context.Context, err error, n int) {
 	r.mu.Lock()
 	first := r.err == nil
-	r.err = err
+	r.err, r.mark = err, r.seq
 	r.mu.Unlock()
 	if first {
 		r.log.ErrorContext(ctx, "runs cannot be stored; they wait, and checking goes on", slog.Int("runs", n), slog.Any("err", err))
@@ -269,6 +273,14 @@ func (r *recorder) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
+}
+
+// behind reports whether storage does not know yet of what has run for a while.
+func (r *recorder) behind() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	waiting := r.passing.len() + r.others.len()
+	return r.err != nil || r.taken > 0 && r.first <= r.mark || waiting > r.batch
 }
 
 func (r *recorder) stats(s *Stats) {

@@ -29,7 +29,7 @@ func (e *Engine) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if e.recorder.failure() != nil {
+		if e.recorder.behind() {
 			continue // what ran is waiting for storage: silence is ours
 		}
 		now, ids := e.silent()
