@@ -87,7 +87,7 @@ with the file before it counts. FILE is - for standard input.`,
 				if err != nil {
 					return err
 				}
-				defer f.Close()
+				defer f.Close() //nolint:errcheck // it is only read
 				in = f
 			}
 			r, err := p.fill(cmd.Context(), in)

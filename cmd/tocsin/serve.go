@@ -112,13 +112,8 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 	if err := f.place.check(); err != nil {
 		return 0, nil, err
 	}
-	for _, proxy := range f.proxies {
-		if _, err := netip.ParsePrefix(proxy); err != nil {
-			return 0, nil, usageError{fmt.Errorf("--proxy %q: write a network such as 10.0.0.0/8, or one address such as 192.0.2.1/32", proxy)}
-		}
-	}
-	if len(f.proxies) > 0 && f.publicURL == "" {
-		return 0, nil, usageError{errors.New("--proxy: name the address that people use with --public-url too")}
+	if err := f.checkProxies(); err != nil {
+		return 0, nil, err
 	}
 	if f.node != "" && f.database == "" {
 		return 0, nil, usageError{errors.New("--node is for processes that share a --database: one without it is alone")}
@@ -143,6 +138,18 @@ func (f serveFlags) check() (slog.Level, *url.URL, error) {
 		return 0, nil, usageError{fmt.Errorf("--public-url %q: write http:// or https:// and a host, without a path", f.publicURL)}
 	}
 	return level, u, nil
+}
+
+func (f serveFlags) checkProxies() error {
+	for _, proxy := range f.proxies {
+		if _, err := netip.ParsePrefix(proxy); err != nil {
+			return usageError{fmt.Errorf("--proxy %q: write a network such as 10.0.0.0/8, or one address such as 192.0.2.1/32", proxy)}
+		}
+	}
+	if len(f.proxies) > 0 && f.publicURL == "" {
+		return usageError{errors.New("--proxy: name the address that people use with --public-url too")}
+	}
+	return nil
 }
 
 // database is every role of storage.

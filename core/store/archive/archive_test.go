@@ -21,7 +21,7 @@ import (
 	"github.com/tocsin-io/tocsin/core"
 	"github.com/tocsin-io/tocsin/core/store"
 	"github.com/tocsin-io/tocsin/core/store/archive"
-	rows "github.com/tocsin-io/tocsin/core/store/pack"
+	columns "github.com/tocsin-io/tocsin/core/store/pack"
 	"github.com/tocsin-io/tocsin/core/store/postgres"
 	"github.com/tocsin-io/tocsin/core/store/sqlite"
 	"github.com/tocsin-io/tocsin/core/store/storetest/pgtest"
@@ -35,7 +35,7 @@ func samples() map[string][][]any {
 	return map[string][][]any{
 		"systems":      {{"db", `{"id":"db", "tags": {"a":"\u0000\/"}}`}, {"web", `{"id" : "web"}`}, {"wéb", `{"id":"wéb","id":"wéb"}`}},
 		"assignments":  {{int64(1), "web:front", "web", `{}`, int64(0)}, {int64(7), "db:ping", "db", `{}`, int64(1)}},
-		"standings":    {{int64(1), int64(250_000), int64(4), rows.Standing(nil, core.Standing{})}, {int64(7), int64(0), int64(0), rows.Standing(nil, core.Standing{})}},
+		"standings":    {{int64(1), int64(250_000), int64(4), columns.Standing(nil, core.Standing{})}, {int64(7), int64(0), int64(0), columns.Standing(nil, core.Standing{})}},
 		"rollups":      {{int64(1), "web", `{}`}, {int64(2), "all", `{}`}},
 		"sample_names": {{int64(1), []byte("latency")}, {int64(2), []byte("\xff\x00\xfe")}},
 		"runs": {
@@ -209,6 +209,22 @@ func TestRoundTrip(t *testing.T) {
 	}
 	same(t, "back in SQLite", export(t, func(into archive.Rows) error { return sqlite.Dump(t.Context(), back, into) }), got)
 	opens(t, dir, url)
+
+	// Another schema of the same database is another database.
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "CREATE SCHEMA team_a"); err != nil {
+		t.Fatal(err)
+	}
+	team := url + "&search_path=team_a"
+	if err := postgres.Fill(t.Context(), team, reader(t, got)); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "out of a schema", export(t, func(into archive.Rows) error { return postgres.Dump(t.Context(), team, into) }), got)
+	opens(t, back, team)
 }
 
 // opens proves that what was filled can be used: the next run and the next
@@ -378,12 +394,12 @@ func TestNothingIsForgotten(t *testing.T) {
 				}
 			}
 		}
-		for table, columns := range schema {
+		for table, found := range schema {
 			if _, ok := derived()[backend+" "+table]; ok {
 				delete(unused, backend+" "+table)
 				continue
 			}
-			for column := range columns {
+			for column := range found {
 				name := backend + " " + table + "." + column
 				if _, ok := derived()[name]; !ok && !known[table][column] {
 					t.Errorf("%s is not archived: add it to archive.Tables, with samples, or say here why it is derived", name)
