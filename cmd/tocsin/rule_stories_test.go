@@ -50,7 +50,7 @@ func TestRuleTemplates(t *testing.T) {
 	}
 }
 
-const story = `-- files --
+const pageStory = `-- files --
 rules/page.yaml
 -- script --
 10:00:00 web healthy unhealthy
@@ -62,7 +62,7 @@ func TestRuleTest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "rules/page.yaml", "apiVersion: tocsin/v1\nkind: Rule\nmetadata: {name: page}\nspec:\n  on: health.unhealthy\n  gate: {cooldown: 1h}\n  do:\n    - log: {message: down}\n")
-	write(t, dir, "good.txtar", story)
+	write(t, dir, "good.txtar", pageStory)
 	test := func(args ...string) ran {
 		return command{args: append([]string{"rule", "test"}, args...), dir: dir}.run(t)
 	}
@@ -95,7 +95,7 @@ func TestRuleTest(t *testing.T) {
 		{"rules/page.yaml", "rules/none.yaml", "rules/none.yaml: no such file"},
 		{"rules/page.yaml\n", "rules/page.yaml\n-- rule.yaml --\nkind: Rule\n", "rule.yaml:1:1: apiVersion"},
 	} {
-		write(t, dir, "wrong.txtar", strings.Replace(story, tt.old, tt.new, 1))
+		write(t, dir, "wrong.txtar", strings.Replace(pageStory, tt.old, tt.new, 1))
 		if got := test("wrong.txtar"); got.code != 1 || !strings.Contains(got.out, tt.want) {
 			t.Errorf("%s instead of %s: exit code %d, want %s\n%s", tt.new, tt.old, got.code, tt.want, got.out)
 		}
