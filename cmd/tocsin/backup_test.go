@@ -19,7 +19,7 @@ import (
 // was asked for, and a server that is started over what was restored goes on.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	s := newStory(t)
+	s := newOutage(t)
 	data := t.TempDir()
 	server := tocsintest.Start(t, tocsin(t), data)
 	s.tell(server)
@@ -140,7 +140,7 @@ func (r ran) refuses(t *testing.T, what, want string) {
 func TestBackupOfPostgres(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	s := newStory(t)
+	s := newOutage(t)
 	server := tocsintest.Start(t, tocsin(t), t.TempDir(), "--database", f.url, "--node", "n1")
 	s.tell(server)
 	run(t, "backup", "--database", f.url, "tocsin.dump").refuses(t, "backup of a Postgres", "pg_dump --format=custom --file=tocsin.dump ")

@@ -43,9 +43,9 @@ func exported(t *testing.T, file string) string {
 	return rest
 }
 
-// story is a server with something of everything: a check that fails and rules
+// outage is a server with something of everything: a check that fails and rules
 // that look at it, a module, a secret and history.
-type story struct {
+type outage struct {
 	t      *testing.T
 	goal   *tocsintest.Target
 	hooks  *tocsintest.Receiver
@@ -53,9 +53,9 @@ type story struct {
 	hook   string
 }
 
-func newStory(t *testing.T) *story {
+func newOutage(t *testing.T) *outage {
 	t.Helper()
-	s := &story{t: t, goal: &tocsintest.Target{}, hooks: tocsintest.NewReceiver()}
+	s := &outage{t: t, goal: &tocsintest.Target{}, hooks: tocsintest.NewReceiver()}
 	target, hook := httptest.NewServer(s.goal), httptest.NewServer(s.hooks)
 	t.Cleanup(target.Close)
 	t.Cleanup(hook.Close)
@@ -64,7 +64,7 @@ func newStory(t *testing.T) *story {
 }
 
 // tell lets things happen until a firing is delivered whose episode goes on.
-func (s *story) tell(server *tocsintest.Server) {
+func (s *outage) tell(server *tocsintest.Server) {
 	s.t.Helper()
 	module, err := os.ReadFile(filepath.Join("bench", "c.wasm"))
 	if err != nil {
@@ -104,7 +104,7 @@ spec:
 	s.delivered("down")
 }
 
-func (s *story) health(server *tocsintest.Server, want core.Health) {
+func (s *outage) health(server *tocsintest.Server, want core.Health) {
 	s.t.Helper()
 	tocsintest.Until(s.t, time.Minute, "web is "+want.String(), func() bool {
 		var fleet wire.Fleet
@@ -114,13 +114,13 @@ func (s *story) health(server *tocsintest.Server, want core.Health) {
 }
 
 // delivered waits for the one webhook that says so.
-func (s *story) delivered(is string) {
+func (s *outage) delivered(is string) {
 	s.t.Helper()
 	tocsintest.Until(s.t, time.Minute, "a webhook says "+is, func() bool { return s.said(is) > 0 })
 }
 
 // said counts the firings whose webhook said so.
-func (s *story) said(is string) int {
+func (s *outage) said(is string) int {
 	keys := map[string]bool{}
 	for _, h := range s.hooks.Hooks() {
 		if strings.Contains(h.Body, `"`+is+`"`) {
@@ -138,7 +138,7 @@ func (s *story) said(is string) int {
 func TestExport(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	s := newStory(t)
+	s := newOutage(t)
 	lite := t.TempDir()
 	server := tocsintest.Start(t, tocsin(t), lite)
 	s.tell(server)
@@ -230,7 +230,7 @@ func TestExport(t *testing.T) {
 
 // goOn serves from a Postgres that was filled: what was down stays down, runs go
 // on, and nobody is told again.
-func (s *story) goOn(url string, key []byte, log *wire.Page[core.Transition]) *tocsintest.Server {
+func (s *outage) goOn(url string, key []byte, log *wire.Page[core.Transition]) *tocsintest.Server {
 	s.t.Helper()
 	data := s.t.TempDir()
 	keyFile := filepath.Join(s.t.TempDir(), "key")
