@@ -239,6 +239,10 @@ func MaxLimits() Limits {
 	}
 }
 
+// MaxKVCalls is how many calls about kept values one run can make. No grant
+// moves it.
+const MaxKVCalls = 200
+
 // NamedLimit is one field of Limits.
 type NamedLimit struct {
 	Name  string // as in JSON

@@ -14,8 +14,8 @@ import (
 )
 
 // patience is how many times CompileTime a compilation may last by the clock
-// on the wall: on a busy machine it gets only a share of the processor.
-const patience = 6
+// on the wall: with its low priority it gets a small share of a busy machine.
+const patience = 12
 
 // program is a file, compiled. Modules that differ in their grant share it.
 type program struct {

@@ -180,8 +180,8 @@ func TestWorker(t *testing.T) {
 		text []string // one of them
 	}{
 		"that does nothing":           {wasm.Options{Worker: []string{os.Args[0], "-test.run=^$"}}, tiny, []string{"without an answer"}},
-		"that hangs":                  {wasm.Options{Worker: []string{"sleep", "60"}, CompileTime: 200 * time.Millisecond}, tiny, []string{"its compilation took longer than 1.2s"}},
-		"with a file that takes long": {wasm.Options{Worker: self, CompileTime: 50 * time.Millisecond}, large, []string{"its compilation needs more than 50ms of processor time", "longer than 300ms"}},
+		"that hangs":                  {wasm.Options{Worker: []string{"sleep", "60"}, CompileTime: 200 * time.Millisecond}, tiny, []string{"its compilation took longer than 2.4s"}},
+		"with a file that takes long": {wasm.Options{Worker: self, CompileTime: 50 * time.Millisecond}, large, []string{"its compilation needs more than 50ms of processor time", "longer than 600ms"}},
 		"with nothing to worry about": {wasm.Options{Worker: self}, tiny, nil},
 	} {
 		h := newHost(t, c.o)

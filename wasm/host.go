@@ -53,7 +53,7 @@ type Options struct {
 	MaxInstances  int           // instances alive at once; default 256
 	MaxIdle       int64         // what the instances that wait for their next run may take together, bytes; default 256 MiB
 	MaxMemory     int64         // sum of the memory limits of the instances alive at once, bytes; default 2 GiB
-	CompileTime   time.Duration // processor time of one compilation in a Worker, and six times as much by the clock; default 10 s
+	CompileTime   time.Duration // processor time of one compilation in a Worker, and twelve times as much by the clock; default 10 s
 	CompileMemory int64         // of one compilation in a Worker, bytes; default 1 GiB
 	Worker        []string      // command that runs [CompileWorker] on its standard streams, so that a compilation can be killed; default: compile in this process
 }

@@ -104,8 +104,8 @@ func (r *run) keep(ctx context.Context, name string, document []byte, do func(co
 		why = problem(abi.CodeDenied, "kept values are not granted; granted is %s", r.has(listed(nil)))
 	case q.Key == "" || len(q.Key) > maxKey || !utf8.ValidString(q.Key):
 		why = problem(abi.CodeInvalid, "a key is text of 1 to %d bytes", maxKey)
-	case r.kvCalls >= maxKVCalls:
-		why = problem(abi.CodeQuota, "the limit of %d calls about kept values is used up", maxKVCalls)
+	case r.kvCalls >= core.MaxKVCalls:
+		why = problem(abi.CodeQuota, "the limit of %d calls about kept values is used up", core.MaxKVCalls)
 	case r.values == nil:
 		why = problem(abi.CodeStorage, "nothing keeps values here")
 	}

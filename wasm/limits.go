@@ -17,7 +17,6 @@ const (
 	receiveBytes  = 64 << 10  // the same when the guest names none
 	maxLookup     = 10 * time.Second
 	maxRecords    = 100      // of one answer of dns
-	maxKVCalls    = 200      // in one run
 	maxKey        = 256      // bytes
 	maxKept       = 64 << 10 // bytes of a value that is kept
 	maxRecording  = 1 << 20  // bytes of a recording

@@ -65,7 +65,7 @@ func writable() (uint64, error) {
 // lower gives every thread of this process a low priority, which those that
 // they start inherit.
 func lower() {
-	const nice = 10
+	const nice = 5
 	for range 2 { // one may start while the first round is under way
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {

@@ -57,6 +57,6 @@ func (s *server) limits(context.Context, *empty) (*body[wire.LimitList], error) 
 		SignInsPerMinute: s.o.SignIns, SessionIdle: core.Duration(SessionIdle), SessionAge: core.Duration(SessionAge),
 		TestTimeout: core.Duration(s.o.TestTimeout),
 		Module:      core.DefaultLimits(),
-		ModuleMost:  core.Limits{Memory: 256 << 20},
+		ModuleMost:  core.MaxLimits(), ModuleKVCalls: core.MaxKVCalls,
 	}), nil
 }

@@ -427,7 +427,7 @@ func TestScenarios(t *testing.T) {
 		{do: "DELETE", path: "/api/v1/channels/c", role: "editor", status: 204},
 		{do: "GET", path: "/api/v1/maintenances", role: "viewer", status: 200},
 		{do: "GET", path: "/api/v1/instance", role: "viewer", status: 200, want: []string{`"assignments":1`, `"runs":7`}},
-		{do: "GET", path: "/api/v1/limits", role: "viewer", status: 200, want: []string{`"module_bytes":20971520`, `"sockets":500`}},
+		{do: "GET", path: "/api/v1/limits", role: "viewer", status: 200, want: []string{`"module_bytes":20971520`, `"sockets":500`, `"module_kv_calls":200`, `"tcp_calls":200`}},
 
 		{do: "GET", path: "/api/v1/nothing", role: "viewer", status: 404, want: []string{"there is nothing at"}},
 		{do: "PATCH", path: "/api/v1/systems/a", role: "editor", status: 405, want: []string{"takes GET and PUT and DELETE"}},

@@ -277,6 +277,7 @@ func testModule(ctx context.Context, host *wasm.Host, m core.Module, file []byte
 	defer cancel()
 	r := loaded.TestRun(ctx, rc, config)
 	report := wire.TestReport{
+		Version: m.Version, Grant: m.Grant,
 		Outcome: r.Outcome, Why: r.Why, Summary: r.Summary, Samples: r.Samples, Logs: r.Logs, Limits: loaded.Limits(), Wall: limit,
 	}
 	if r.Usage != nil {

@@ -148,7 +148,7 @@ func TestModuleRun(t *testing.T) {
 			if err := json.Unmarshal([]byte(got.out), &report); err != nil {
 				t.Fatalf("%v: %+v", err, got)
 			}
-			if got.code != tt.code || report.Outcome != tt.outcome || report.Summary != tt.summary || report.Usage.HTTP != 1 {
+			if got.code != tt.code || report.Outcome != tt.outcome || report.Summary != tt.summary || report.Usage.HTTP != 1 || report.Version != "1.0.0" || len(report.Grant.HTTP) == 0 {
 				t.Errorf("exit code %d, want %d: %+v, want %s: %s", got.code, tt.code, report, tt.outcome, tt.summary)
 			}
 			if wants := fmt.Sprintf("tocsin: the outcome is %s: %s\n", tt.outcome, tt.summary); tt.code != 0 && got.err != wants || tt.code == 0 && got.err != "" {

@@ -322,6 +322,7 @@ type LimitList struct {
 	TestTimeout      core.Duration `json:"test_timeout" doc:"of a test run of a module"`
 	Module           core.Limits   `json:"module" doc:"of one run of a module, when its grant says nothing"`
 	ModuleMost       core.Limits   `json:"module_most" doc:"the most that a grant can say"`
+	ModuleKVCalls    int           `json:"module_kv_calls" doc:"calls about kept values in one run; no grant moves it"`
 }
 
 // ExprCheck is POST /api/v1/rules/expr: look at one expression.

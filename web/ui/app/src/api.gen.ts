@@ -856,6 +856,8 @@ export interface LimitList {
 	module: Limits;
 	/** the most that a grant can say */
 	module_most: Limits;
+	/** calls about kept values in one run; no grant moves it */
+	module_kv_calls: number;
 }
 
 /** Limits bound one run of a Module. A zero field is the default. */
