@@ -3,9 +3,11 @@ package web
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,6 +57,8 @@ type usage struct {
 	rules   []string
 	systems map[string]bool
 	pinned  map[string][]string // by version: what pins it
+	acts    []string            // rules with a step of the active version
+	calls   map[string][]string // by function of the active version: what calls it
 	runs    map[string]string   // by assignment and step: the version
 	on      map[string]int      // by version: assignments
 	canary  int
@@ -65,7 +69,7 @@ type usage struct {
 //nolint:gocognit // three loops over what can name a module, side by side
 func (now *modulesNow) usage(r core.Release) *usage {
 	modules := now.modules[r.Name]
-	u := &usage{systems: map[string]bool{}, pinned: map[string][]string{}, runs: map[string]string{}, on: map[string]int{}}
+	u := &usage{calls: now.callers(r), systems: map[string]bool{}, pinned: map[string][]string{}, runs: map[string]string{}, on: map[string]int{}}
 	pin := func(use core.ModuleUse, what string) {
 		if use.Pin == "" {
 			return
@@ -97,6 +101,9 @@ func (now *modulesNow) usage(r core.Release) *usage {
 			}
 			if !slices.Contains(u.rules, rule.ID) {
 				u.rules = append(u.rules, rule.ID)
+			}
+			if (use.Pin == "" || use.Pin == core.Stable) && !slices.Contains(u.acts, rule.ID) {
+				u.acts = append(u.acts, rule.ID)
 			}
 			pin(use, "rule "+rule.ID)
 		}
@@ -154,6 +161,87 @@ func (u *usage) used() []string {
 	}
 	for _, r := range u.rules {
 		out = append(out, "rule "+r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.calls)) {
+		for _, who := range u.calls[name] {
+			if !slices.Contains(out, who) {
+				out = append(out, who)
+			}
+		}
+	}
+	return out
+}
+
+// callers finds what calls the functions that the active version offers. It
+// goes by the text of expressions: a description that names a function counts
+// too, which errs on the side of keeping.
+func (now *modulesNow) callers(r core.Release) map[string][]string {
+	modules := now.modules[r.Name]
+	i := slices.IndexFunc(modules, func(m core.Module) bool { return m.Version == r.Stable })
+	if i < 0 || len(modules[i].Manifest.Functions) == 0 {
+		return nil
+	}
+	out := map[string][]string{}
+	find := func(object any, who string) {
+		text := texts(object)
+		for _, f := range modules[i].Manifest.Functions {
+			if regexp.MustCompile(`\b` + regexp.QuoteMeta(f.Name) + `\s*\(`).MatchString(text) {
+				out[f.Name] = append(out[f.Name], who)
+			}
+		}
+	}
+	for _, c := range now.view.checks {
+		find(c, "check "+c.ID)
+	}
+	for _, rule := range now.view.rules {
+		find(rule, "rule "+rule.ID)
+	}
+	return out
+}
+
+// texts is every text in an object, one a line.
+func texts(object any) string {
+	var out strings.Builder
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			out.WriteString(v + "\n")
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			for _, e := range v {
+				walk(e)
+			}
+		}
+	}
+	text, err := json.Marshal(object)
+	var tree any
+	if err == nil && json.Unmarshal(text, &tree) == nil {
+		walk(tree)
+	}
+	return out.String()
+}
+
+// broken says what a change of the active version would break: a function that
+// something calls, or an action that a rule takes, which it does not offer.
+func (now *modulesNow) broken(before, after core.Release) []string {
+	modules := now.modules[after.Name]
+	i := slices.IndexFunc(modules, func(m core.Module) bool { return m.Version == after.Stable })
+	if i < 0 || before.Stable == after.Stable {
+		return nil
+	}
+	offered, u := modules[i].Manifest, now.usage(before)
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(u.calls)) {
+		if !slices.ContainsFunc(offered.Functions, func(f core.FunctionDecl) bool { return f.Name == name }) {
+			out = append(out, fmt.Sprintf("%s() is called by %s", name, enumerate(u.calls[name])))
+		}
+	}
+	if len(u.acts) > 0 && offered.Action == nil {
+		out = append(out, "its action is a step of rule "+enumerate(u.acts))
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -63,6 +64,9 @@ func (s *server) release(
 		after, err := change(now, before, core.ReleaseEdit{By: who(ctx).User, At: time.Now().UTC()})
 		if err != nil {
 			return nil, err
+		}
+		if broken := now.broken(before, after); len(broken) > 0 {
+			return nil, failure(http.StatusConflict, fmt.Sprintf("%s %s does not offer what is in use: %s; change that first", name, after.Stable, strings.Join(broken, "; ")))
 		}
 		moved := now.usage(after).moved(now.usage(before))
 		err = s.Releases.PutRelease(ctx, after)

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -195,9 +196,26 @@ func TestActionsAndFunctions(t *testing.T) {
 		}
 	}
 
-	// When a module goes, what uses it says so.
-	do(204, http.MethodDelete, "/api/v1/modules/score/versions/1.0.0", nil, nil)
-	until(t, "the check is an error", func() bool {
-		return strings.Contains(runs(), "there is no function")
-	})
+	// What is in use as a function or as an action stays, and so does the version that offers it.
+	plain, err := os.ReadFile(filepath.Join("..", "..", "wasm", "testdata", "modules", "tiny.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ version, users, offers string }{
+		"score": {"2.10", "in use by check web, rule tell", "score() is called by check web, rule tell"},
+		"chat":  {"2.1.0", "in use by rule tell", "its action is a step of rule tell"},
+	} {
+		if text := do(409, http.MethodDelete, "/api/v1/modules/"+name+"/versions/1.0.0", nil, nil); !strings.Contains(text, c.users) {
+			t.Errorf("deleting %s: %s, want %q", name, text, c.users)
+		}
+		file := bytes.Replace(plain, []byte(`"name":"tiny","version":"1.0.0"`), []byte(`"name":"`+name+`","version":"`+c.version+`"`), 1)
+		if len(file) != len(plain) {
+			t.Fatal("the manifest of tiny is not as expected")
+		}
+		do(200, http.MethodPost, "/api/v1/modules", file, nil)
+		text := do(409, http.MethodPost, "/api/v1/modules/"+name+"/versions/"+c.version+"/activate", map[string]any{"grant": map[string]any{}}, nil)
+		if want := name + " " + c.version + " does not offer what is in use: " + c.offers; !strings.Contains(text, want) {
+			t.Errorf("activating a version of %s that offers nothing of it: %s, want %q", name, text, want)
+		}
+	}
 }
