@@ -117,9 +117,10 @@ type Delivery struct {
 	ID       int64           `json:"id"`
 	Firing   string          `json:"firing"`
 	Rule     string          `json:"rule"`
-	Place    int             `json:"place" doc:"of the step in its firing, from 0"`
-	Step     Step            `json:"step"`
-	Key      string          `json:"key" doc:"idempotency key: firing id / step id"`
+	Place    string          `json:"place" doc:"of the step in its firing, from 0: 2, in a branch 2.then.0 or 2.1.0, in a repeat 3[1].0"`
+	Kind     string          `json:"kind" doc:"what the step does: its action, or if, choose, parallel, repeat, delay, wait, let or stop"`
+	Step     Step            `json:"step" doc:"without the steps in it"`
+	Key      string          `json:"key" doc:"idempotency key: firing id / step id, and which time of a repeat"`
 	Status   DeliveryStatus  `json:"status"`
 	Attempts int             `json:"attempts"`
 	Next     time.Time       `json:"next" doc:"when it may be tried"`

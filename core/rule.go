@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -104,20 +105,86 @@ func (r *Refire) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Step is one thing that a Rule does.
+// Step is one thing that a Rule does: an action, or one of the flow steps if
+// (with then), choose, parallel, repeat, delay, wait, let and stop.
 type Step struct {
-	ID              string         `json:"id,omitempty" doc:"names its output for later steps; action and place when empty"`
-	If              string         `json:"if,omitempty" doc:"expr, bool; false skips the step"`
-	Action          string         `json:"action" doc:"webhook, log, assignment.run_now and so on, or wasm:MODULE"`
-	With            map[string]any `json:"with,omitempty" doc:"what the action takes; text may hold \\${expr}"`
-	Timeout         Duration       `json:"timeout,omitempty" doc:"of one attempt; default 10s"`
-	Retry           Retry          `json:"retry,omitzero"`
-	ContinueOnError bool           `json:"continue_on_error,omitempty"`
+	ID              string            `json:"id,omitempty" doc:"names its output for later steps; what it does and its place when empty"`
+	If              string            `json:"if,omitempty" doc:"expr, bool; false skips the step, or goes on with else"`
+	Action          string            `json:"action,omitempty" doc:"webhook, log, assignment.run_now and so on, or wasm:MODULE; empty of a step of flow"`
+	With            map[string]any    `json:"with,omitempty" doc:"what the action takes; text may hold \\${expr}"`
+	Then            []Step            `json:"then,omitempty" doc:"what to do when if is true"`
+	Choose          []Choice          `json:"choose,omitempty" doc:"the first whose when is true is done, and no other"`
+	Else            []Step            `json:"else,omitempty" doc:"of if and choose: what to do otherwise"`
+	Parallel        [][]Step          `json:"parallel,omitempty" doc:"lists of steps that are done at the same time"`
+	Repeat          *Repeat           `json:"repeat,omitempty"`
+	Delay           Duration          `json:"delay,omitempty" doc:"goes on after this long"`
+	Wait            *Wait             `json:"wait,omitempty"`
+	Let             map[string]string `json:"let,omitempty" doc:"names to expr: later steps see vars.NAME"`
+	Stop            *Stop             `json:"stop,omitempty"`
+	Timeout         Duration          `json:"timeout,omitempty" doc:"of one attempt; default 10s"`
+	Retry           Retry             `json:"retry,omitzero"`
+	ContinueOnError bool              `json:"continue_on_error,omitempty" doc:"goes on after it failed, or anything in it"`
 }
 
-// Name is the id of s in its list, where place counts from 0: its action and
-// its place, counted from 1, when it was given none.
-func (s Step) Name(place int) string {
+// Choice is one way of a choose.
+type Choice struct {
+	When string `json:"when" doc:"expr, bool"`
+	Then []Step `json:"then"`
+}
+
+// Repeat does its steps again and again: Times times, for each of a list, while
+// something is true or until it is.
+type Repeat struct {
+	Times   int    `json:"times,omitempty" doc:"how often"`
+	ForEach string `json:"for_each,omitempty" doc:"expr, a list: once for each, which its steps see as repeat.item"`
+	While   string `json:"while,omitempty" doc:"expr, bool; looked at before each time"`
+	Until   string `json:"until,omitempty" doc:"expr, bool; looked at after each time"`
+	Max     int    `json:"max,omitempty" doc:"the most times; default 10"`
+	Do      []Step `json:"do"`
+}
+
+// Wait waits until something has been true for long enough, or not any longer.
+type Wait struct {
+	Until   string   `json:"until" doc:"expr, bool; looked at with every change of the subject"`
+	For     Duration `json:"for,omitempty" doc:"how long it must hold"`
+	Timeout Duration `json:"timeout" doc:"the most it waits; its output is outcome, met or timeout"`
+}
+
+// Stop ends a Firing.
+type Stop struct {
+	Reason string `json:"reason,omitempty" doc:"text, may hold \\${expr}"`
+	Failed bool   `json:"failed,omitempty" doc:"the firing has failed; default it is done"`
+}
+
+// Kind is what s does, in a word: its action, or the name of the flow step. It
+// is empty when s does nothing.
+func (s *Step) Kind() string {
+	switch {
+	case s.Action != "":
+		return s.Action
+	case s.Then != nil:
+		return "if"
+	case s.Choose != nil:
+		return "choose"
+	case s.Parallel != nil:
+		return "parallel"
+	case s.Repeat != nil:
+		return "repeat"
+	case s.Delay != 0:
+		return "delay"
+	case s.Wait != nil:
+		return "wait"
+	case s.Let != nil:
+		return "let"
+	case s.Stop != nil:
+		return "stop"
+	}
+	return ""
+}
+
+// Name is the id of s, where place is as in [Delivery]: what it does and its
+// place, counted from 1, when it was given none.
+func (s *Step) Name(place string) string {
 	if s.ID != "" {
 		return s.ID
 	}
@@ -126,8 +193,57 @@ func (s Step) Name(place int) string {
 			return r
 		}
 		return '_'
-	}, s.Action)
-	return word + "_" + strconv.Itoa(place+1)
+	}, s.Kind())
+	for part := range strings.SplitSeq(place, ".") {
+		if n, err := strconv.Atoi(part); err == nil {
+			part = strconv.Itoa(n + 1)
+		}
+		word += "_" + part
+	}
+	return word
+}
+
+// Named is steps, each with its id, and so what is in them.
+func Named(steps []Step) []Step { return named(steps, "") }
+
+func named(steps []Step, at string) []Step {
+	out := slices.Clone(steps)
+	for i := range out {
+		s, place := &out[i], at+strconv.Itoa(i)
+		s.ID = s.Name(place)
+		s.Then = named(s.Then, place+".then.")
+		s.Else = named(s.Else, place+".else.")
+		s.Choose = slices.Clone(s.Choose)
+		for n := range s.Choose {
+			s.Choose[n].Then = named(s.Choose[n].Then, place+"."+strconv.Itoa(n)+".")
+		}
+		s.Parallel = slices.Clone(s.Parallel)
+		for n := range s.Parallel {
+			s.Parallel[n] = named(s.Parallel[n], place+"."+strconv.Itoa(n)+".")
+		}
+		if s.Repeat != nil {
+			r := *s.Repeat
+			r.Do = named(r.Do, place+".")
+			s.Repeat = &r
+		}
+	}
+	return out
+}
+
+// Alone is s without the steps in it.
+func (s *Step) Alone() Step {
+	out := *s
+	out.Then, out.Else, out.Parallel = nil, nil, nil
+	out.Choose = slices.Clone(s.Choose)
+	for i := range out.Choose {
+		out.Choose[i].Then = nil
+	}
+	if s.Repeat != nil {
+		r := *s.Repeat
+		r.Do = nil
+		out.Repeat = &r
+	}
+	return out
 }
 
 // Retry bounds the attempts of a Step.

@@ -150,7 +150,7 @@ func (a *asker) compose(f core.Firing, b *member, at time.Time) core.Firing {
 	if a.r != nil {
 		rule.Name = a.r.Rule.Label()
 		if !f.Recovery {
-			f.Steps = named(a.r.Rule.Do)
+			f.Steps = core.Named(a.r.Rule.Do)
 		}
 	}
 	code, sentence := "fired", "{subject} is {health}: {reason}"

@@ -21,9 +21,14 @@ import (
 
 // Limits of a rule.
 const (
-	maxSteps = 50
-	maxSpan  = 366 * 24 * time.Hour // of any duration in a gate
-	maxStep  = 5 * time.Minute      // of one attempt of a step
+	maxSteps  = 50                   // of do and of recover, with the steps in steps
+	maxNested = 5                    // levels of steps in steps
+	maxWays   = 16                   // of choose and parallel
+	maxTimes  = 100                  // of repeat
+	maxDone   = 1_000                // steps that one firing can come to
+	maxSpan   = 366 * 24 * time.Hour // of any duration in a gate
+	maxStep   = 5 * time.Minute      // of one attempt of a step
+	maxPause  = 30 * 24 * time.Hour  // of a delay or a wait
 )
 
 // Compiler checks rules and makes them ready to decide. It is safe for
@@ -252,8 +257,8 @@ func (c *Compiler) Compile(r core.Rule) (*Program, core.Problems) {
 	b.triggers()
 	b.conditions()
 	b.gate()
-	b.steps("do", r.Do)
-	b.steps("recover", r.Recover)
+	b.all("do", r.Do)
+	b.all("recover", r.Recover)
 	b.mode()
 	if len(b.problems) > 0 {
 		return nil, c.offline(b.problems)
@@ -480,7 +485,7 @@ func (b *builder) gate() {
 	}
 	b.program.gate = gate{
 		rule: b.program.Rule.ID, revision: b.program.Revision, runs: b.program.runs, dwell: g.For.Std(), cooldown: g.Cooldown.Std(),
-		window: withDefaults(g.Window), recover: append(named(b.program.Rule.Recover), recoveries(b.program.Rule.Do)...),
+		window: withDefaults(g.Window), recover: append(core.Named(b.program.Rule.Recover), recoveries(b.program.Rule.Do)...),
 	}
 	b.program.gate.word()
 }
@@ -566,118 +571,3 @@ const (
 	modeRestart  = "restart"
 	modeParallel = "parallel"
 )
-
-var stepID = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
-
-func (b *builder) steps(list string, steps []core.Step) {
-	if len(steps) > maxSteps {
-		b.bad(list, "step", "", "%d steps are more than %d", len(steps), maxSteps)
-		return
-	}
-	before := map[string]action.Action{}
-	for i, s := range named(steps) {
-		path := fmt.Sprintf("%s[%d]", list, i)
-		a, problem := b.c.action(s.Action)
-		if problem != nil {
-			b.problems = append(b.problems, core.Problems{*problem}.Under(path+".action")...)
-			continue
-		}
-		switch {
-		case !stepID.MatchString(s.ID):
-			b.bad(path+".id", "step", "write letters, digits and '_', not beginning with a digit", "%q is not the id of a step", s.ID)
-		case before[s.ID] != nil:
-			b.bad(path+".id", "step", "give it another id", "another step before it has the id %q", s.ID)
-		}
-		b.bounds(path, s)
-		b.texts(path, s, a, before)
-		before[s.ID] = a
-	}
-}
-
-func (b *builder) bounds(path string, s core.Step) {
-	if s.Timeout < 0 || s.Timeout.Std() > maxStep {
-		b.bad(path+".timeout", "step", "write at most 5m", "%s is out of range", s.Timeout)
-	}
-	if s.Retry.Max < 0 || s.Retry.Max > 100 {
-		b.bad(path+".retry.max", "step", "write 1 to 100", "%d is out of range", s.Retry.Max)
-	}
-	if s.Retry.Backoff < 0 || s.Retry.Backoff.Std() > time.Hour {
-		b.bad(path+".retry.backoff", "step", "write at most 1h", "%s is out of range", s.Retry.Backoff)
-	}
-}
-
-// texts checks the condition and the configuration of a step.
-func (b *builder) texts(path string, s core.Step, a action.Action, before map[string]action.Action) {
-	b.problems = append(b.problems, a.Check(s.With).Under(path+".with")...)
-	var refs []string
-	scope := b.scopes.step.WithTypes(outputTypes(before))
-	if s.If != "" {
-		p, problems := lang.Compile(scope, s.If, lang.Bool)
-		b.problems = append(b.problems, problems.Under(path+".if")...)
-		if p != nil {
-			refs = p.Refs()
-		}
-	}
-	if s.With != nil {
-		v, problems := lang.CompileValue(scope, s.With)
-		b.problems = append(b.problems, problems.Under(path+".with")...)
-		if v != nil {
-			refs = append(refs, v.Refs()...)
-		}
-	}
-	slices.Sort(refs)
-	for _, ref := range slices.Compact(refs) {
-		b.output(path, ref, before)
-	}
-}
-
-// output checks that a reference to steps names a step before and a field that
-// it has.
-func (b *builder) output(path, ref string, before map[string]action.Action) {
-	parts := strings.Split(ref, ".")
-	if parts[0] != "steps" || len(parts) < 2 {
-		return
-	}
-	a, ok := before[parts[1]]
-	if !ok {
-		fix := "no step is before it"
-		if len(before) > 0 {
-			fix = "the steps before it are " + strings.Join(slices.Sorted(maps.Keys(before)), ", ")
-		}
-		b.bad(path, "step", fix, "%s: no step before this one has the id %q", ref, parts[1])
-		return
-	}
-	if len(parts) > 2 && a.Outputs() != nil && !slices.Contains(a.Outputs(), parts[2]) {
-		fix := "there are " + strings.Join(a.Outputs(), ", ")
-		if near := lang.Nearest(parts[2], a.Outputs()); near != "" {
-			fix = fmt.Sprintf("did you mean %q?", near)
-		} else if len(a.Outputs()) == 0 {
-			fix = "it has none"
-		}
-		b.bad(path, "step", fix, "%s: the output of the step has no field %q", ref, parts[2])
-	}
-}
-
-// outputTypes are the types of the outputs of steps, by path.
-func outputTypes(steps map[string]action.Action) map[string]core.SampleType {
-	out := map[string]core.SampleType{}
-	for id, a := range steps {
-		typed, ok := a.(action.Typed)
-		if !ok {
-			continue
-		}
-		for field, t := range typed.Types() {
-			out["steps."+id+"."+field] = t
-		}
-	}
-	return out
-}
-
-// named gives steps without an id one: the action and the place, from 1.
-func named(steps []core.Step) []core.Step {
-	out := slices.Clone(steps)
-	for i := range out {
-		out[i].ID = out[i].Name(i)
-	}
-	return out
-}

@@ -89,10 +89,10 @@ func TestCompileRefuses(t *testing.T) {
 		{"unknown field", func(r *core.Rule) { r.Do[0].With["bodi"] = "x" }, "do[0].with.bodi", "there is no field"},
 		{"hole", func(r *core.Rule) { r.Do[0].With["body"] = map[string]any{"text": "is ${helth}"} }, "do[0].with.body.text", `did you mean "health"`},
 		{"if", func(r *core.Rule) { r.Do[0].If = "n" }, "do[0].if", ""},
-		{"later step", func(r *core.Rule) { r.Do[0].If = "steps.two.status == 200" }, "do[0]", "no step before"},
+		{"later step", func(r *core.Rule) { r.Do[0].If = "steps.two.status == 200" }, "do[0].if", "no step before"},
 		{"output", func(r *core.Rule) {
 			r.Do = append(r.Do, core.Step{Action: "log", With: map[string]any{"message": "${steps.one.code}"}})
-		}, "do[1]", "there are status, body, json"},
+		}, "do[1].with", "there are status, body, json"},
 		{"twice", func(r *core.Rule) { r.Do = append(r.Do, r.Do[0]) }, "do[1].id", "another step"},
 		{"recover", func(r *core.Rule) { r.Recover = []core.Step{{Action: "page"}} }, "recover[0].action", "assignment.run_now, log, notify, webhook"},
 		{"timeout", func(r *core.Rule) { r.Do[0].Timeout = core.Duration(time.Hour) }, "do[0].timeout", "at most 5m"},
@@ -217,5 +217,78 @@ func TestCheckExprCountsSystems(t *testing.T) {
 	}
 	if _, ok := c.Env("step").Vars["steps"]; !ok {
 		t.Error("the environment of steps lacks steps")
+	}
+}
+
+// Each is a rule whose steps cannot be taken, with the path and words of the
+// first problem.
+func TestCompileRefusesFlow(t *testing.T) {
+	t.Parallel()
+	c, err := rules.NewCompiler(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(text string) core.Step {
+		return core.Step{Action: "log", With: map[string]any{"message": text}}
+	}
+	hook := core.Step{ID: "hook", Action: "webhook", With: map[string]any{"url": "https://example.com"}}
+	within := func(s core.Step, n int) core.Step {
+		for range n {
+			s = core.Step{If: "true", Then: []core.Step{s}}
+		}
+		return s
+	}
+	times := func(n int, s core.Step) core.Step {
+		return core.Step{Repeat: &core.Repeat{Times: n, Do: []core.Step{s}}}
+	}
+	wait := core.Wait{Until: `health == "healthy"`, Timeout: core.Duration(time.Hour)}
+	for _, test := range []struct {
+		name, path, want string
+		steps            []core.Step
+	}{
+		{"nothing to do", "do[0]", "what to do", []core.Step{{}}},
+		{"if alone", "do[0]", "not what to do then", []core.Step{{If: "true"}}},
+		{"two things", "do[0]", "this one has log and delay", []core.Step{{Action: "log", Delay: 1}}},
+		{"then without if", "do[0]", "then has no if", []core.Step{{Then: []core.Step{say("x")}}}},
+		{"else alone", "do[0].else", "neither then nor choose", []core.Step{{Delay: 1, Else: []core.Step{say("x")}}}},
+		{"flow misspelt as an action", "do[0].action", `did you mean "repeat"?`, []core.Step{{Action: "repaet"}}},
+		{"condition", "do[0].if", `did you mean "health"`, []core.Step{{If: "helth == \"healthy\"", Then: []core.Step{say("x")}}}},
+		{"deep inside", "do[0].then[0].parallel[1][0].with.message", `did you mean "why"`, []core.Step{{If: "true", Then: []core.Step{{Parallel: [][]core.Step{{say("x")}, {say("${whi}")}}}}}}},
+		{"choice without a condition", "do[0].choose[0].when", "is missing", []core.Step{{Choose: []core.Choice{{Then: []core.Step{say("x")}}}}}},
+		{"too deep", "do[0].then[0].then[0].then[0].then[0].then[0].then", "more than 5 levels", []core.Step{within(say("x"), 6)}},
+		{"too many", "do", "51 steps are more than 50", slices.Repeat([]core.Step{say("x")}, 51)},
+		{"too many times", "do[0].repeat.times", "1 to 100", []core.Step{times(101, say("x"))}},
+		{"too many in all", "do", "more than 1000", []core.Step{times(50, times(20, say("x")))}},
+		{"how often", "do[0].repeat", "one of times", []core.Step{{Repeat: &core.Repeat{Times: 2, While: "true", Do: []core.Step{say("x")}}}}},
+		{"nothing to repeat", "do[0].repeat.do", "nothing to repeat", []core.Step{{Repeat: &core.Repeat{Times: 2}}}},
+		{"not a list", "do[0].repeat.for_each", "is not a list", []core.Step{{Repeat: &core.Repeat{ForEach: "system.name", Do: []core.Step{say("x")}}}}},
+		{"item outside", "do[0].with", "no repeat is around", []core.Step{say("${repeat.item}")}},
+		{"wait without an end", "do[0].wait.timeout", "is missing", []core.Step{{Wait: &core.Wait{Until: "true"}}}},
+		{"wait too long", "do[0].wait.timeout", "at most 30d", []core.Step{{Wait: &core.Wait{Until: "true", Timeout: core.Duration(31 * 24 * time.Hour)}}}},
+		{"wait for longer", "do[0].wait.for", "at most what timeout says", []core.Step{{Wait: &core.Wait{Until: "true", For: 2, Timeout: 1}}}},
+		{"wait for text", "do[0].wait.until", "", []core.Step{{Wait: &core.Wait{Until: "health", Timeout: 1}}}},
+		{"timeout of flow", "do[0]", "no meaning for wait", []core.Step{{Wait: &wait, Timeout: 1}}},
+		{"delay", "do[0].delay", "out of range", []core.Step{{Delay: -1}}},
+		{"let of nothing", "do[0].let.x", `did you mean "why"`, []core.Step{{Let: map[string]string{"x": "whi"}}}},
+		{"name misspelt", "do[1].with", `did you mean "owner"?`, []core.Step{{Let: map[string]string{"owner": "system.tags.owner"}}, say("${vars.ovner}")}},
+		{"name of another type", "do[1].if", "", []core.Step{{Let: map[string]string{"n": "total_checks"}}, {If: `vars.n == "many"`, Then: []core.Step{say("x")}}}},
+		{"names twice", "do[1].let.n", "another let", []core.Step{{Let: map[string]string{"n": "1"}}, {Let: map[string]string{"n": "2"}}}},
+		{"outcome of a wait", "do[1].if", "", []core.Step{{ID: "w", Wait: &wait}, {If: "steps.w.outcome == 5", Then: []core.Step{say("x")}}}},
+		{"field of a wait", "do[1].if", `did you mean "outcome"?`, []core.Step{{ID: "w", Wait: &wait}, {If: `steps.w.outcom == "met"`, Then: []core.Step{say("x")}}}},
+		{"in another branch", "do[0].parallel[1][0].with", `no step before this one has the id "hook"`, []core.Step{{Parallel: [][]core.Step{{hook}, {say("${steps.hook.status}")}}}}},
+		{"may not have been done", "do[1].with", "write steps.hook?.status", []core.Step{{If: "true", Then: []core.Step{hook}}, say("${steps.hook.status}")}},
+		{"may have failed", "do[1].if", "write steps.hook?.status", []core.Step{{ID: "hook", Action: "webhook", With: hook.With, ContinueOnError: true}, {If: "steps.hook.status == 200", Then: []core.Step{say("x")}}}},
+		{"may not have been named", "do[1].with", "vars.n ??", []core.Step{{If: "true", Then: []core.Step{{Let: map[string]string{"n": "why"}}}}, say("${vars.n}")}},
+		{"the same id elsewhere", "do[1].then[0].id", "another step before it", []core.Step{hook, {If: "true", Then: []core.Step{hook}}}},
+	} {
+		r := core.Rule{ID: "r", On: []core.Trigger{{Event: "health.changed"}}, Do: test.steps}
+		p, problems := c.Compile(r)
+		if p != nil || len(problems) == 0 {
+			t.Errorf("%s: compiled", test.name)
+			continue
+		}
+		if got := problems[0]; got.Path != test.path || !strings.Contains(got.Error(), test.want) {
+			t.Errorf("%s: got %v, want path %s and %q", test.name, problems, test.path, test.want)
+		}
 	}
 }

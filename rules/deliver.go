@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +34,9 @@ type DeliveryOptions struct {
 	// Now is the clock by which claims run out and retries come; of several nodes
 	// it must be the same. Default time.Now.
 	Now func() time.Time
+	// Health tells conditions of steps the health of now. Default: they see that
+	// of when the rule fired.
+	Health Changes
 	// Deliver is called with the result of each attempt once it is stored.
 	// It must not block. Default: nobody.
 	Deliver func(core.Delivery)
@@ -68,8 +73,8 @@ func (o DeliveryOptions) withDefaults() DeliveryOptions {
 }
 
 // Deliveries carries out the steps of firings from the durable queue: at least
-// once, in order within a firing, with the same key in every attempt. A step
-// that is being carried out is not interrupted by a cancellation; the steps
+// once, in the order that [Advance] says, with the same key in every attempt. A
+// step that is being carried out is not interrupted by a cancellation; the steps
 // after it are not begun.
 type Deliveries struct {
 	queue    store.Queue
@@ -205,6 +210,7 @@ type result struct {
 	err     error
 	skipped bool
 	busy    time.Time // not tried: the channel is busy or paused until then
+	again   time.Time // it waits for something, until then
 	why     string
 }
 
@@ -227,7 +233,7 @@ func (d *Deliveries) carry(ctx context.Context, c store.Claimed) {
 		defer cancel()
 	}
 	_, err := retry(ctx, d.log, "store a delivery", func(ctx context.Context) (struct{}, error) {
-		err := d.queue.Finish(ctx, after, c.Token, now)
+		err := d.queue.Finish(ctx, after, c.Token, now, Advance)
 		if errors.Is(err, store.ErrConflict) {
 			err = nil // cancelled, or taken over with the same key; it stays what it is
 		}
@@ -265,25 +271,41 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 			r = result{err: &action.RefusedError{Reason: fmt.Sprintf("the action failed badly: %v", p)}}
 		}
 	}()
-	a, problem := d.compiler.action(c.Step.Action)
+	s := find(c.Firing.Steps, c.Place)
+	if s == nil {
+		return result{err: &action.RefusedError{Reason: "the firing has no step " + c.Place}}
+	}
+	env, err := d.stepEnv(c)
+	if err != nil {
+		return result{err: &action.RefusedError{Reason: err.Error()}}
+	}
+	if s.If != "" && s.Then == nil && !strings.HasSuffix(c.Place, "]") && len(c.Output) == 0 { // with an output it has begun
+		switch run, err := d.condition(ctx, c, &env, s.If); {
+		case err != nil:
+			return result{err: fmt.Errorf("if: %w", err)}
+		case !run:
+			return result{skipped: true}
+		}
+	}
+	if s.Action == "" {
+		return d.control(ctx, c, s, &env)
+	}
+	a, problem := d.compiler.action(s.Action)
 	switch {
-	case problem != nil && isModule(c.Step.Action): // it may be back for the next attempt
+	case problem != nil && isModule(s.Action): // it may be back for the next attempt
 		return result{err: errors.New(problem.Message)}
 	case problem != nil:
 		return result{err: &action.RefusedError{Reason: problem.Message}}
 	}
-	with, run, err := d.render(c, a)
-	switch {
-	case err != nil:
+	with, err := d.render(s, a, &env)
+	if err != nil {
 		return result{err: err}
-	case !run:
-		return result{skipped: true}
 	}
 	channel := a.Channel(with)
 	if ok, again, why := d.channels.enter(channel, d.o.Now()); !ok {
 		return result{busy: again, why: why}
 	}
-	timeout := c.Step.Timeout.Std()
+	timeout := s.Timeout.Std()
 	if timeout <= 0 {
 		timeout = 10 * time.Second
 	}
@@ -293,7 +315,7 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 	defer func() { d.channels.leave(channel, failed, d.o.Now()) }()
 	trace := &core.StepTrace{}
 	r.output, r.err = a.Do(ctx, action.Call{
-		With: with, Key: c.Key, Attempt: c.Attempts, Rule: c.Rule, Firing: c.Delivery.Firing, Step: c.Step.Name(c.Place), Trace: trace,
+		With: with, Key: c.Key, Attempt: c.Attempts, Rule: c.Rule, Firing: c.Delivery.Firing, Step: s.ID, Trace: trace,
 		Subject: c.Firing.Subject, System: systemOf(c.Firing.Subject), Episode: c.Firing.Episode, At: c.Firing.At,
 	})
 	if trace.Module != "" {
@@ -307,66 +329,106 @@ func (d *Deliveries) attempt(ctx context.Context, c store.Claimed) (r result) {
 	return r
 }
 
-// render evaluates the condition and the texts of a step and resolves its
-// secrets. The error is not worth another attempt unless a secret is missing.
-func (d *Deliveries) render(c store.Claimed, a action.Action) (with map[string]any, run bool, err error) {
-	env, err := d.stepEnv(c)
-	if err != nil {
-		return nil, false, &action.RefusedError{Reason: err.Error()}
-	}
-	scope := d.compiler.scopes().step
-	if c.Step.If != "" {
-		p, problems := lang.Compile(scope, c.Step.If, lang.Bool)
-		if err := problems.Err(); err != nil {
-			return nil, false, &action.RefusedError{Reason: "if: " + err.Error()}
-		}
-		run, err := p.Bool(&env)
-		if err != nil {
-			return nil, false, &action.RefusedError{Reason: "if: " + err.Error()}
-		}
-		if !run {
-			return nil, false, nil
-		}
-	}
-	v, problems := lang.CompileValue(scope, c.Step.With)
+// render evaluates the texts of a step and resolves its secrets. The error is
+// not worth another attempt unless a secret is missing.
+func (d *Deliveries) render(s *core.Step, a action.Action, env *StepEnv) (map[string]any, error) {
+	v, problems := lang.CompileValue(d.compiler.scopes().step, s.With)
 	if err := problems.Err(); err != nil {
-		return nil, false, &action.RefusedError{Reason: "with: " + err.Error()}
+		return nil, &action.RefusedError{Reason: "with: " + err.Error()}
 	}
-	rendered, err := v.Render(&env)
+	rendered, err := v.Render(env)
 	if err != nil {
-		return nil, false, &action.RefusedError{Reason: "with: " + err.Error()}
+		return nil, &action.RefusedError{Reason: "with: " + err.Error()}
 	}
 	if t, ok := a.(action.Trusted); !ok || t.Trusted() {
 		if rendered, err = reveal(rendered, d.o.Secret); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
-	with, _ = rendered.(map[string]any)
-	return with, true, nil
+	with, _ := rendered.(map[string]any)
+	return with, nil
 }
 
 // stepEnv is the environment that a delivery is rendered from, with outputs of
 // the types that their actions declare.
 func (d *Deliveries) stepEnv(c store.Claimed) (StepEnv, error) {
-	env, err := stepEnvOf(c)
+	var env StepEnv
+	if err := json.Unmarshal(c.Firing.Env, &env); err != nil {
+		return env, fmt.Errorf("read the facts of the firing: %w", err)
+	}
+	env.Steps, env.Vars = map[string]any{}, map[string]any{}
+	for i := range c.Steps { // the newest time of a repeat is the last
+		before := &c.Steps[i]
+		if before.ID == c.ID || len(before.Output) == 0 || before.Status != core.DeliveryDone || strings.HasSuffix(before.Place, "]") {
+			continue
+		}
+		s := find(c.Firing.Steps, before.Place)
+		if s == nil {
+			continue
+		}
+		if err := d.recall(&env, s, before.Output); err != nil {
+			return env, fmt.Errorf("read the output of step %s: %w", s.ID, err)
+		}
+	}
+	return env, recallRepeat(&env, c)
+}
+
+// recall adds the output of a step to env.
+func (d *Deliveries) recall(env *StepEnv, s *core.Step, text json.RawMessage) error {
+	var output any
+	if err := json.Unmarshal(text, &output); err != nil {
+		return err
+	}
+	env.Steps[s.ID] = output
+	fields, ok := output.(map[string]any)
+	if !ok {
+		return nil
+	}
+	if s.Let != nil {
+		values, _ := fields["values"].(map[string]any)
+		types, _ := fields["types"].(map[string]any)
+		for name, v := range values {
+			t, _ := types[name].(string)
+			env.Vars[name] = typedOutput(core.SampleType(t), v)
+		}
+		env.Steps[s.ID] = map[string]any{}
+		return nil
+	}
+	_, types := flowOutput(s)
+	if a, _ := d.compiler.action(s.Action); s.Action != "" {
+		if typed, ok := a.(action.Typed); ok {
+			types = typed.Types()
+		}
+	}
+	for field, t := range types {
+		if v, ok := fields[field]; ok {
+			fields[field] = typedOutput(t, v)
+		}
+	}
+	return nil
+}
+
+// recallRepeat makes repeat in env that of the innermost repeat around a step.
+func recallRepeat(env *StepEnv, c store.Claimed) error {
+	open := strings.LastIndexByte(c.Place, '[')
+	if open < 0 {
+		return nil
+	}
+	n, _, _ := strings.Cut(c.Place[open+1:], "]")
+	k, err := strconv.Atoi(n)
 	if err != nil {
-		return env, err
+		return fmt.Errorf("read place %s: %w", c.Place, err)
 	}
-	for place, s := range c.Firing.Steps {
-		output, ok := env.Steps[s.Name(place)].(map[string]any)
-		if !ok {
+	env.Repeat.Index = k
+	for i := range c.Steps {
+		if c.Steps[i].Place != c.Place[:open] {
 			continue
 		}
-		a, _ := d.compiler.action(s.Action)
-		typed, ok := a.(action.Typed)
-		if !ok {
-			continue
-		}
-		for field, t := range typed.Types() {
-			output[field] = typedOutput(t, output[field])
+		if items := told(&c.Steps[i]).Items; k < len(items) {
+			env.Repeat.Item = items[k]
 		}
 	}
-	return env, nil
+	return nil
 }
 
 // typedOutput is a value as its type says, after it was JSON. One that does not
@@ -390,25 +452,6 @@ func typedOutput(t core.SampleType, v any) any {
 		}
 	}
 	return v
-}
-
-// stepEnvOf is the environment that a delivery is rendered from.
-func stepEnvOf(c store.Claimed) (StepEnv, error) {
-	var env StepEnv
-	if err := json.Unmarshal(c.Firing.Env, &env); err != nil {
-		return env, fmt.Errorf("read the facts of the firing: %w", err)
-	}
-	env.Steps = make(map[string]any, len(c.Steps))
-	for id, text := range c.Steps {
-		var output any
-		if len(text) > 0 {
-			if err := json.Unmarshal(text, &output); err != nil {
-				return env, fmt.Errorf("read the output of step %s: %w", id, err)
-			}
-		}
-		env.Steps[id] = output
-	}
-	return env, nil
 }
 
 // reveal puts the values of secrets in the place of references to them.
@@ -456,6 +499,11 @@ func (d *Deliveries) settle(c store.Claimed, r result, now time.Time) core.Deliv
 		after.Status, after.Next, after.Error = core.DeliveryWaiting, r.busy, r.why
 		after.Attempts-- // given back untried
 		return after
+	case !r.again.IsZero():
+		after.Status, after.Next = core.DeliveryWaiting, r.again
+		after.Output = d.output(r.output)
+		after.Attempts-- // it is not tried, but looked at
+		return after
 	case r.skipped:
 		after.Status = core.DeliverySkipped
 		return after
@@ -477,6 +525,15 @@ func (d *Deliveries) settle(c store.Claimed, r result, now time.Time) core.Deliv
 	}
 	after.Status, after.Next = core.DeliveryWaiting, now.Add(d.backoff(c.Step, after.Attempts, r.err))
 	return after
+}
+
+// Resend makes a dead delivery wait again; see [store.Queue].
+func (d *Deliveries) Resend(ctx context.Context, id int64) error {
+	err := d.queue.Resend(ctx, id, d.o.Now(), resume)
+	if err == nil {
+		d.Hint()
+	}
+	return err
 }
 
 // trace is what is stored of a trace, without secrets.

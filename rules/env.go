@@ -73,7 +73,7 @@ type StepEnv struct {
 	Kind          string         `expr:"kind" json:"kind" doc:"what the trigger saw" enum:"changed,degraded,unhealthy,recovered,escalated,deescalated,completed,failed,error,metric"`
 	From          string         `expr:"from" json:"from" doc:"health before the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
 	To            string         `expr:"to" json:"to" doc:"health after the event" enum:"unknown,healthy,degraded,unhealthy,stale"`
-	Health        string         `expr:"health" json:"health" doc:"health of the subject when the rule fired" enum:"unknown,healthy,degraded,unhealthy,stale"`
+	Health        string         `expr:"health" json:"health" doc:"health of the subject when the rule fired; in a condition: now" enum:"unknown,healthy,degraded,unhealthy,stale"`
 	Cause         string         `expr:"cause" json:"cause" doc:"what moved health" enum:"run,config,stale,override"`
 	Subject       SubjectVar     `expr:"subject" json:"subject" doc:"what the event is about"`
 	System        SystemVar      `expr:"system" json:"system" doc:"the system that the subject is or belongs to"`
@@ -84,8 +84,8 @@ type StepEnv struct {
 	TotalChecks   int            `expr:"total_checks" json:"total_checks" doc:"checks that are enabled"`
 	CausedBy      []string       `expr:"caused_by" json:"caused_by,omitempty" doc:"systems upstream that are unhealthy; null when none"`
 	At            time.Time      `expr:"at" json:"at" doc:"when the event happened"`
-	Now           time.Time      `expr:"now" json:"now" doc:"when the rule fired"`
-	HealthFor     time.Duration  `expr:"health_for" json:"health_for" doc:"how long the subject had been in its health"`
+	Now           time.Time      `expr:"now" json:"now" doc:"when the rule fired; in a condition: when it is looked at"`
+	HealthFor     time.Duration  `expr:"health_for" json:"health_for" doc:"how long the subject had been in its health; in a condition: now"`
 	InMaintenance bool           `expr:"in_maintenance" json:"in_maintenance" doc:"a maintenance of the system was on"`
 	Silenced      bool           `expr:"silenced" json:"silenced" doc:"a silence of the system was on"`
 	Seq           int64          `expr:"seq" json:"seq" doc:"place of the event in the log"`
@@ -99,6 +99,14 @@ type StepEnv struct {
 	Rule          RuleVar        `expr:"rule" json:"rule" doc:"the rule that fired"`
 	Firing        string         `expr:"firing" json:"firing" doc:"id of the firing, the idempotency key of what it sends"`
 	Steps         map[string]any `expr:"steps" json:"-" doc:"outputs of the steps before, by id: steps.ID.FIELD"`
+	Vars          map[string]any `expr:"vars" json:"-" doc:"what let steps before have named: vars.NAME"`
+	Repeat        RepeatVar      `expr:"repeat" json:"-" doc:"in the steps of a repeat"`
+}
+
+// RepeatVar is repeat in the steps of a repeat.
+type RepeatVar struct {
+	Index int `expr:"index" doc:"which time it is, from 0"`
+	Item  any `expr:"item" doc:"of for_each: the one that it is about"`
 }
 
 // stepEnv is e as steps see it, for one firing.

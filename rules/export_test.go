@@ -119,3 +119,38 @@ func (m *Machine) Gate(rule string, t *core.Transition) {
 	p.match(&m.turn, &m.ev)
 	m.keep(p, t.At)
 }
+
+// Looks plays a wait for health == "healthy" that began at minute 0: at each
+// minute of looks it sees what health did until then, and how it is. It returns
+// what came of it and in which minute, and else when it would look again.
+func Looks(w core.Wait, health map[int]core.Health, looks ...int) (outcome string, minute float64) {
+	zero := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(minute int) time.Time { return zero.Add(time.Duration(minute) * time.Minute) }
+	subject := core.Subject{Kind: core.OfSystem, ID: "web"}
+	state := waiting{Began: zero, Look: zero}
+	l := look{wait: &w, cond: nil, subject: subject, holds: func(m moment, _ time.Time) (bool, error) {
+		return m.subject.health == core.Healthy, nil
+	}}
+	var when time.Time
+	for _, now := range looks {
+		var list []core.Transition
+		seen := moment{subject: fact{health: core.Unhealthy}}
+		for m := range now + 1 {
+			if h, moved := health[m]; moved {
+				t := core.Transition{Seq: int64(m) + 1, At: at(m), Subject: subject, To: h}
+				seen.learn(t, subject)
+				if t.Seq > state.Seen {
+					list = append(list, t)
+				}
+			}
+		}
+		var err error
+		if outcome, when, err = l.at(&state, seen, list, at(now)); err != nil {
+			panic(err)
+		}
+		if outcome != "" {
+			break
+		}
+	}
+	return outcome, when.Sub(zero).Minutes()
+}

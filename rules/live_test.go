@@ -31,6 +31,7 @@ type site struct {
 	dir   string
 	store *sqlite.Store
 	hook  *receiver
+	sent  *rules.Deliveries // of the newest start
 }
 
 // receiver is a webhook server that remembers what it got.
@@ -191,8 +192,8 @@ func (f *faults) Claim(ctx context.Context, now time.Time, lease time.Duration, 
 	return out, err
 }
 
-func (f *faults) Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error {
-	return f.hook("finish", func() error { return f.Queue.Finish(ctx, d, token, now) })
+func (f *faults) Finish(ctx context.Context, d core.Delivery, token string, now time.Time, flow store.Flow) error {
+	return f.hook("finish", func() error { return f.Queue.Finish(ctx, d, token, now, flow) })
 }
 
 // start runs the rules over the site until the returned function is called.
@@ -211,7 +212,9 @@ func (s *site) start(f *faults, o rules.DeliveryOptions) (runner *rules.Runner, 
 		f = &faults{}
 	}
 	f.Journal, f.Queue = s.store, s.store
+	o.Health = s.store
 	deliveries := rules.NewDeliveries(f, c, log, o)
+	s.sent = deliveries
 	runner = rules.NewRunner(rules.Store{Log: s.store, Runs: s.store, Journal: f, Catalog: s.store, Health: s.store}, c, log, rules.RunnerOptions{Sender: deliveries, Now: o.Now})
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var group sync.WaitGroup
@@ -347,14 +350,14 @@ func TestARefusedWebhookIsDeadAtOnceAndCanBeSentAgain(t *testing.T) {
 		t.Errorf("firing is %s, want failed", firing.Status)
 	}
 	steps, err := s.store.Deliveries(t.Context(), firing.ID, nil, 10)
-	if err != nil || len(steps) != 2 {
-		t.Fatalf("deliveries: %v, %d", err, len(steps))
+	if err != nil || len(steps) != 1 {
+		t.Fatalf("deliveries: %v, %d, want one: the second step does not begin", err, len(steps))
 	}
-	if steps[0].Status != core.DeliveryDead || steps[1].Status != core.DeliveryCancelled || !strings.Contains(steps[0].Error, "404") {
-		t.Errorf("steps are %s (%s) and %s, want dead and cancelled", steps[0].Status, steps[0].Error, steps[1].Status)
+	if steps[0].Status != core.DeliveryDead || !strings.Contains(steps[0].Error, "404") {
+		t.Errorf("the step is %s (%s), want dead", steps[0].Status, steps[0].Error)
 	}
 	refuse.Store(false)
-	if err := s.store.Resend(t.Context(), steps[0].ID, time.Now()); err != nil {
+	if err := s.sent.Resend(t.Context(), steps[0].ID); err != nil {
 		t.Fatalf("resend: %v", err)
 	}
 	eventually(t, "both steps after the resend", func() bool { return len(s.hook.list()) == 3 })
@@ -667,7 +670,7 @@ func TestSingleWaitsForWhatIsSentAgain(t *testing.T) {
 	if err != nil || len(steps) != 1 {
 		t.Fatalf("deliveries: %v, %d", err, len(steps))
 	}
-	if err := s.store.Resend(t.Context(), steps[0].ID, time.Now()); err != nil {
+	if err := s.sent.Resend(t.Context(), steps[0].ID); err != nil {
 		t.Fatalf("resend: %v", err)
 	}
 	s.record(core.Fail, 1)

@@ -323,7 +323,7 @@ func (r *Runner) complain(ctx context.Context) {
 // part of every turn that leaves something behind, and of one a minute besides:
 // runs of which nothing came may be looked at twice.
 func (r *Runner) turn(out []Output) store.Turn {
-	t := store.Turn{Cursor: r.machine.Cursor(), State: r.machine.Changes()}
+	t := store.Turn{Cursor: r.machine.Cursor(), State: r.machine.Changes(), Flow: Advance}
 	if _, wanted := r.machine.Wanted(); wanted && (len(out)+len(t.State) > 0 || time.Since(r.marked) > time.Minute) {
 		t.State[runMark] = strconv.AppendInt(nil, r.machine.RunCursor(), 10)
 		r.marked = time.Now()
@@ -349,7 +349,7 @@ func (r *Runner) commit(ctx context.Context, t store.Turn) error {
 	if err != nil {
 		return fmt.Errorf("commit a turn of the rules: %w", err)
 	}
-	if r.o.Sender != nil && len(t.Firings) > 0 {
+	if r.o.Sender != nil && (len(t.Firings) > 0 || len(t.Moved) > 0 && r.busy()) { // a step may wait for what moved
 		r.o.Sender.Hint()
 	}
 	return nil
@@ -394,6 +394,9 @@ func (r *Runner) step(ctx context.Context) (bool, error) {
 		out = append(out, r.machine.wake(now.Add(-r.o.Settle), now)...)
 	}
 	turn := r.turn(out)
+	for i := range entries {
+		turn.Moved = append(turn.Moved, entries[i].Subject)
+	}
 	r.mu.Unlock()
 	if len(entries) == 0 && len(out) == 0 && len(turn.State) == 0 {
 		return false, nil
@@ -414,6 +417,12 @@ func (r *Runner) runs(ctx context.Context) (recorded, error) {
 		list, newest, err := r.store.Runs.RunsOf(ctx, after, outcomes, r.o.Batch)
 		return recorded{list: list, newest: newest, wanted: wanted, partly: len(outcomes) > 0, full: len(list) >= r.o.Batch}, err
 	})
+}
+
+func (r *Runner) busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.busy()
 }
 
 func (r *Runner) cursor() int64 {

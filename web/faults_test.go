@@ -61,7 +61,7 @@ func TestFiringPages(t *testing.T) {
 	want := []string{}
 	for i, ms := range []int64{1, 2, 2, 2, 3, 4, 4} {
 		f := core.Firing{ID: fmt.Sprint("f", i), Rule: "r", Status: core.FiringQueued, At: time.UnixMilli(ms), Created: time.UnixMilli(ms).Add(time.Duration(i) * time.Microsecond)}
-		if err := in.db.Commit(t.Context(), store.Turn{Firings: []core.Firing{f}}); err != nil {
+		if err := in.db.Commit(t.Context(), store.Turn{Firings: []core.Firing{f}, Flow: noSteps}); err != nil {
 			t.Fatal(err)
 		}
 		want = append([]string{f.ID}, want...)

@@ -126,7 +126,7 @@ func (s *server) deliveryList(ctx context.Context, in *deliveriesInput) (*body[w
 }
 
 func (s *server) resend(ctx context.Context, in *byNumber) (*empty, error) {
-	if err := s.Deliveries.Resend(ctx, in.ID, time.Now()); err != nil {
+	if err := s.Deliveries.Resend(ctx, in.ID); err != nil {
 		if isConflict(err) {
 			return nil, failure(http.StatusConflict, "only a dead delivery can be sent again")
 		}

@@ -87,9 +87,9 @@ type Firings interface {
 	Cancel(ctx context.Context, id string, now time.Time) (bool, error)
 }
 
-// Deliveries sends dead deliveries again. store.Queue is one.
+// Deliveries sends dead deliveries again. rules.Deliveries is one.
 type Deliveries interface {
-	Resend(ctx context.Context, id int64, now time.Time) error
+	Resend(ctx context.Context, id int64) error
 }
 
 // Saver validates and saves edits of what people wrote. plan.Service is one.

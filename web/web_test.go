@@ -50,6 +50,16 @@ func newInstance(t *testing.T, o web.Options) *instance {
 	return newInstanceWith(t, o, nil)
 }
 
+// noSteps is a flow that ends every firing.
+func noSteps(core.Firing, []core.Delivery) store.Next { return store.Next{Status: core.FiringDone} }
+
+// queue is web.Deliveries over a store.
+type queue struct{ store.Queue }
+
+func (q queue) Resend(ctx context.Context, id int64) error {
+	return q.Queue.Resend(ctx, id, time.Now(), noSteps)
+}
+
 func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) any) http.Handler) *instance {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.Options{})
@@ -60,7 +70,7 @@ func newInstanceWith(t *testing.T, o web.Options, ui func(func(*http.Request) an
 	in.hub = live.New(live.Deps{Log: db, Catalog: db, Ledger: db, History: db, Trace: db}, live.Options{Tick: 5 * time.Millisecond, Sessions: 100 * time.Millisecond})
 	log := slog.New(slog.NewTextHandler(in.log, nil))
 	handler, err := web.New(web.Deps{
-		Catalog: db, Ledger: db, Log: db, History: db, Series: db, Trace: db, Sessions: db, Stored: db, Releases: db, Values: db, Recordings: db, Firings: db, Deliveries: db,
+		Catalog: db, Ledger: db, Log: db, History: db, Series: db, Trace: db, Sessions: db, Stored: db, Releases: db, Values: db, Recordings: db, Firings: db, Deliveries: queue{db},
 		Saver: plan.NewService(plan.New(pings{}, plan.Options{}), db, ruleProblems),
 		Rules: fakeRules{}, Judge: fakeJudge{}, Modules: fakeModules{}, Engine: in.engine, Hub: in.hub, Logger: log, Secrets: fakeSecrets{}, UI: ui,
 		Node: func() web.NodeStats {

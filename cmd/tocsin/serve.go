@@ -309,7 +309,7 @@ func assemble(ctx context.Context, db database, f serveFlags, public *url.URL, l
 	}}
 	known.hold = a.shelf.PutRelease
 	a.collectors = known
-	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Now: a.crew.now, Secret: vault.Value, Mask: vault.Mask})
+	a.deliveries = rules.NewDeliveries(db, compiler, log, rules.DeliveryOptions{Now: a.crew.now, Secret: vault.Value, Mask: vault.Mask, Health: db})
 	a.runner = rules.NewRunner(rules.Store{Log: db, Runs: db, Journal: db, Catalog: db, Health: db}, compiler, log, rules.RunnerOptions{Now: a.crew.now, Sender: a.deliveries})
 	a.historian = historian{leads: a.crew.leads, history: db, series: db, quiet: quiet{db, a.service, func() map[string]bool { return a.runner.Episodes() }}, log: log, keep: f.keep}
 	if f.demo {
@@ -346,7 +346,7 @@ func (a *app) wireWeb(f serveFlags, public *url.URL, planner *plan.Planner, comp
 	}, live.Options{Build: ui.Build(), Origins: o.Origins})
 	d := web.Deps{
 		Catalog: db, Ledger: db, Log: db, History: db, Series: db, Trace: db, Sessions: db, Stored: a.shelf, Releases: a.shelf, Values: db, Recordings: db,
-		Firings: db, Deliveries: db,
+		Firings: db, Deliveries: a.deliveries,
 		Saver:       a.service,
 		Rules:       ruleDesk{compiler, a.runner, planner},
 		TestChannel: a.testChannel,

@@ -69,9 +69,17 @@ func plain(v reflect.Value) any {
 		if len(x.With) > 0 {
 			with = plain(v.FieldByName("With"))
 		}
-		out := fields(v, []string{"action", "with", "timeout", "retry", "continue_on_error"})
-		out = append(out, pair{x.Action, with})
-		return append(out, fields(v, []string{"id", "if", "action", "with"})...)
+		last := []string{"timeout", "retry", "continue_on_error"}
+		out := fields(v, append(last, "action", "with"))
+		if x.Action != "" {
+			out = append(out, pair{x.Action, with})
+		}
+		for _, rest := range fields(v, nil) {
+			if slices.Contains(last, rest.key) {
+				out = append(out, rest)
+			}
+		}
+		return out
 	case core.Trigger:
 		if x == (core.Trigger{Event: x.Event}) {
 			return x.Event

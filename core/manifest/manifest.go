@@ -282,18 +282,26 @@ func distance(a, b string, limit int) int {
 
 // reserved are the fields of a step in a manifest that are not its action.
 func reserved() []string {
-	return []string{"id", "if", "timeout", "retry", "continue_on_error"}
+	return append([]string{"id", "if", "else", "timeout", "retry", "continue_on_error"}, flow()...)
 }
 
-// step reads {id, if, ..., ACTION: {...}}.
+// flow are the fields that make a step one of flow.
+func flow() []string {
+	return []string{"then", "choose", "parallel", "repeat", "delay", "wait", "let", "stop"}
+}
+
+// step reads {id, if, ..., ACTION: {...}}, or a step of flow.
 func (d *decoder) step(n *node, path string, v reflect.Value) {
 	if n.kind != mapKind {
 		d.wrong(n, path, "type", "a step must be a mapping such as webhook: {url: ...}, not "+n.describe(), "")
 		return
 	}
 	rest := &node{kind: mapKind, line: n.line, column: n.column}
-	var actions []int
+	var actions, flows []int
 	for i, key := range n.keys {
+		if slices.Contains(flow(), key.text) {
+			flows = append(flows, i)
+		}
 		if slices.Contains(reserved(), key.text) {
 			rest.add(key, n.values[i])
 			continue
@@ -301,9 +309,15 @@ func (d *decoder) step(n *node, path string, v reflect.Value) {
 		actions = append(actions, i)
 	}
 	d.structure(rest, path, v, []string{"action", "with"})
+	if both := append(flows, actions...); len(flows) > 0 && len(both) > 1 {
+		d.wrong(n.keys[both[1]], path, "step", fmt.Sprintf("a step does one thing, this one has %q and %q", n.keys[both[0]].text, n.keys[both[1]].text), "make two steps of it")
+		return
+	}
 	switch len(actions) {
 	case 0:
-		d.wrong(n, path, "step", "a step must say what to do", "for example log: {message: ...} or webhook: {url: ...}")
+		if len(flows) == 0 {
+			d.wrong(n, path, "step", "a step must say what to do", "for example log: {message: ...} or webhook: {url: ...}, or then: and steps beside if")
+		}
 	case 1:
 		key, with := n.keys[actions[0]], n.values[actions[0]]
 		d.places[path+".action"] = place{key.line, key.column}

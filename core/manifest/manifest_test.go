@@ -171,8 +171,10 @@ func TestProblems(t *testing.T) {
 		{"quotes", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\nspec:\n  tags: {tier: 1}\n", `f.yaml:5:16: spec.tags.tier: must be text, not 1; put it in quotes: "1"`},
 		{"number", check("  policy: {unhealthy: many}\n"), `f.yaml:5:23: spec.policy.unhealthy: must be a whole number, not the text "many"`},
 		{"twice", check("  every: 1m\n  every: 2m\n"), `f.yaml:6:3: "every" stands twice, first on line 5; remove one`},
-		{"two steps", rule("  do:\n  - log: {}\n    webhook: {}\n"), `f.yaml:7:5: spec.do[0]: a step does one thing, this one does "log" and "webhook"; make two steps, or see whether one is a field spelled wrongly: id, if, timeout, retry, continue_on_error`},
-		{"no step", rule("  do:\n  - id: x\n"), "f.yaml:6:5: spec.do[0]: a step must say what to do; for example log: {message: ...} or webhook: {url: ...}"},
+		{"two steps", rule("  do:\n  - log: {}\n    webhook: {}\n"), `f.yaml:7:5: spec.do[0]: a step does one thing, this one does "log" and "webhook"; make two steps, or see whether one is a field spelled wrongly: id, if, else, timeout, retry, continue_on_error, then, choose, parallel, repeat, delay, wait, let, stop`},
+		{"two kinds of step", rule("  do:\n  - delay: 1m\n    log: {}\n"), `f.yaml:7:5: spec.do[0]: a step does one thing, this one has "delay" and "log"; make two steps of it`},
+		{"flow misspelt", rule("  do:\n  - wait: {untill: x}\n"), `f.yaml:6:12: spec.do[0].wait.untill: unknown field "untill"; there are until, for, timeout; did you mean until?`},
+		{"no step", rule("  do:\n  - id: x\n"), "f.yaml:6:5: spec.do[0]: a step must say what to do; for example log: {message: ...} or webhook: {url: ...}, or then: and steps beside if"},
 		{"refire", rule("  gate: {window: {refire: sometimes}}\n"), `f.yaml:5:27: spec.gate.window.refire: "sometimes" is not a refire; write never, every or a duration such as 15m`},
 		{"health", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a, labels: {x: y}}\n", "f.yaml:3:30: metadata.labels: a System has no labels; a System has tags, in its spec"},
 		{"duplicate", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\n---\napiVersion: tocsin/v1\nkind: System\nmetadata: {name: a}\n", `f.yaml:5:1: System "a" stands twice, first on line 1; rename or remove one`},
@@ -399,4 +401,60 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Steps of flow are written as people write them, and read back as they were.
+func TestFlowRoundTrip(t *testing.T) {
+	const text = `apiVersion: tocsin/v1
+kind: Rule
+metadata: {name: r}
+spec:
+  on: health.changed
+  do:
+    - let: {who: system.name}
+    - if: vars.who == "a"
+      then:
+        - log: {message: one}
+      else:
+        - stop: {}
+    - choose:
+        - when: "true"
+          then: [{delay: 5m}]
+      else:
+        - wait: {until: health == "healthy", for: 2m, timeout: 1h}
+          id: quiet
+    - parallel:
+        - log: {message: alone}
+        - - log: {message: first}
+          - log: {message: second}
+      continue_on_error: true
+    - repeat: {times: 3, do: [{log: {message: "${repeat.index}"}}]}
+    - stop: {reason: enough, failed: true}
+`
+	say := func(text string) core.Step { return core.Step{Action: "log", With: map[string]any{"message": text}} }
+	want := []core.Step{
+		{Let: map[string]string{"who": "system.name"}},
+		{If: `vars.who == "a"`, Then: []core.Step{say("one")}, Else: []core.Step{{Stop: &core.Stop{}}}},
+		{
+			Choose: []core.Choice{{When: "true", Then: []core.Step{{Delay: core.Duration(5 * time.Minute)}}}},
+			Else:   []core.Step{{ID: "quiet", Wait: &core.Wait{Until: `health == "healthy"`, For: core.Duration(2 * time.Minute), Timeout: core.Duration(time.Hour)}}},
+		},
+		{Parallel: [][]core.Step{{say("alone")}, {say("first"), say("second")}}, ContinueOnError: true},
+		{Repeat: &core.Repeat{Times: 3, Do: []core.Step{say("${repeat.index}")}}},
+		{Stop: &core.Stop{Reason: "enough", Failed: true}},
+	}
+	for range 2 {
+		got := objects(t, text)
+		rule, ok := got[0].(*core.Rule)
+		if !ok || !reflect.DeepEqual(rule.Do, want) {
+			t.Fatalf("read %+v, want %+v", got[0], want)
+		}
+		written, err := manifest.Encode(got...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := objects(t, string(written)); !reflect.DeepEqual(again, got) {
+			t.Fatalf("what was written reads back differently:\n%s", written)
+		}
+	}
 }

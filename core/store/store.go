@@ -238,14 +238,35 @@ type Turn struct {
 	Decisions []core.Decision
 	Firings   []core.Firing // inserted unless a firing of that id exists
 	Cancel    []string      // firings to cancel, see Journal.Cancel
+	// Moved are subjects whose health moved: steps that wait for something of
+	// their system or group can be claimed again.
+	Moved []core.Subject
+	// Flow says what the new firings begin with. Without firings it may be nil.
+	Flow Flow
+}
+
+// Flow says what follows in a firing from what its steps have come to. It is
+// pure and quick: it is called within transactions, more than once if need be.
+type Flow func(f core.Firing, steps []core.Delivery) Next
+
+// Next is what follows.
+type Next struct {
+	// Begin are deliveries to make, or to let wait again when they are
+	// cancelled or dead, with Place, Key, Kind and Step. They can be claimed from Next
+	// on, at once when it is zero.
+	Begin []core.Delivery
+	// Cancel are the places of deliveries that end as cancelled if they wait.
+	Cancel []string
+	// Status of the firing: running, or how it ended.
+	Status core.FiringStatus
 }
 
 // Journal keeps what the rules runner knows between restarts.
 type Journal interface {
 	// Load returns the cursor and all gate state.
 	Load(ctx context.Context) (cursor int64, state map[string][]byte, err error)
-	// Commit makes a turn durable in one transaction. A new firing gets one
-	// waiting Delivery for each of its steps, or is done when it has none.
+	// Commit makes a turn durable in one transaction. A new firing gets the
+	// waiting Deliveries that its flow begins with, or is final at once.
 	Commit(ctx context.Context, t Turn) error
 	// Cancel makes a firing that is not final cancelled, and its deliveries
 	// that are not final too. It reports whether it was this call that did.
@@ -278,8 +299,8 @@ type FiringQuery struct {
 type Trace interface {
 	Decisions(ctx context.Context, q DecisionQuery) ([]core.Decision, error)
 	Firings(ctx context.Context, q FiringQuery) ([]core.Firing, error)
-	// Deliveries of a firing in order of place; of all firings, newest first,
-	// when firing is empty.
+	// Deliveries of a firing in the order in which they began; of all firings,
+	// newest first, when firing is empty.
 	Deliveries(ctx context.Context, firing string, status []core.DeliveryStatus, limit int) ([]core.Delivery, error)
 }
 
@@ -288,12 +309,13 @@ type Claimed struct {
 	core.Delivery
 	Token  string // proves the claim
 	Firing core.Firing
-	Steps  map[string][]byte // outputs of the earlier steps by step id
+	Steps  []core.Delivery // all of the firing that have begun, in that order
 }
 
 // Queue hands out deliveries. A delivery can be claimed when it waits, its time
-// has come, no earlier step of its firing is unfinished, and its firing is not
-// final; or when the claim of another process ran out.
+// has come, and its firing is not final; or when the claim of another process
+// ran out. Which deliveries there are is decided by a Flow. Instants are by one
+// clock, whoever calls: where nodes share a database, by that of the database.
 type Queue interface {
 	// Claim takes up to limit deliveries until now + lease, and counts the
 	// attempt: Attempts of what it returns includes this one. A firing whose
@@ -303,15 +325,16 @@ type Queue interface {
 	// or was cancelled.
 	Extend(ctx context.Context, id int64, token string, until time.Time) error
 	// Finish ends a claim with the delivery's new Status, Error, Output and,
-	// when it waits again, Next. ErrConflict when the claim is not ours any
-	// more. Attempts is stored when it is lower than Claim counted: a claim
-	// that is given back untried is not an attempt. When a step is dead and
-	// does not continue on error, the later steps are cancelled and the firing
-	// failed; when the last step ends the firing is done.
-	Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error
+	// when it waits again, Next, and does what follows from that. ErrConflict
+	// when the claim is not ours any more. Attempts is stored when it is lower
+	// than Claim counted: a claim that is given back untried is not an attempt.
+	// A step that waits for something of a subject that has moved since Claim
+	// can be claimed again at once.
+	Finish(ctx context.Context, d core.Delivery, token string, now time.Time, flow Flow) error
 	// Resend makes a dead delivery wait again, with its attempts forgotten and
-	// the same key; what its death cancelled waits again too.
-	Resend(ctx context.Context, id int64, now time.Time) error
+	// the same key, and its firing run again, and does what follows from that.
+	// ErrConflict when it is not dead or its firing was cancelled.
+	Resend(ctx context.Context, id int64, now time.Time, flow Flow) error
 	// Next is when the next delivery can be claimed, zero when none waits.
 	Next(ctx context.Context) (time.Time, error)
 }

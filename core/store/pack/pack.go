@@ -61,3 +61,6 @@ func Scope(of core.Subject) (scope, part string) {
 	}
 	return of.ID, ""
 }
+
+// MaxSteps is more deliveries than any firing has.
+const MaxSteps = 100_000

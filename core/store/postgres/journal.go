@@ -83,11 +83,14 @@ func (s *Store) Commit(ctx context.Context, turn store.Turn) error {
 			return err
 		}
 		for i := range turn.Firings {
-			if err := t.putFiring(&turn.Firings[i]); err != nil {
+			if err := t.putFiring(&turn.Firings[i], turn.Flow); err != nil {
 				return fmt.Errorf("firing %s: %w", turn.Firings[i].ID, err)
 			}
 		}
-		now := time.Now()
+		now := s.Now()
+		if err := t.wake(turn.Moved, now); err != nil {
+			return err
+		}
 		for _, id := range turn.Cancel {
 			if _, err := t.cancel(id, now); err != nil && !errors.Is(err, store.ErrNotFound) {
 				return fmt.Errorf("cancel firing %s: %w", id, err)
@@ -98,6 +101,41 @@ func (s *Store) Commit(ctx context.Context, turn store.Turn) error {
 	if err != nil {
 		clear(s.counts.of) // counted again when needed
 	}
+	return err
+}
+
+// wake lets steps that wait for something of these subjects be claimed.
+func (t *tx) wake(subjects []core.Subject, now time.Time) error {
+	if len(subjects) == 0 {
+		return nil
+	}
+	watched := map[string]bool{}
+	if err := t.rows("watched", nil, func(row scan) error {
+		var scope string
+		err := row(&scope)
+		watched[scope] = true
+		return err
+	}); err != nil || len(watched) == 0 {
+		return err
+	}
+	moved := map[string]bool{}
+	for _, s := range subjects {
+		scope, _ := pack.Scope(s)
+		moved[scope] = true
+	}
+	var hit []string
+	for scope := range moved {
+		if watched[scope] {
+			hit = append(hit, scope)
+		}
+	}
+	if len(hit) == 0 {
+		return nil
+	}
+	if err := t.rows("lock_watching", []any{hit}, func(row scan) error { var id string; return row(&id) }); err != nil {
+		return err
+	}
+	_, err := t.exec("wake_deliveries", hit, pack.Nanos(now))
 	return err
 }
 
@@ -159,15 +197,16 @@ func (t *tx) bound(rule string) error {
 	return nil
 }
 
-// putFiring stores f with a delivery for each step, unless a firing of its id
-// exists.
-func (t *tx) putFiring(f *core.Firing) error {
+// putFiring stores f with the deliveries that it begins with, unless a firing
+// of its id exists.
+func (t *tx) putFiring(f *core.Firing, flow store.Flow) error {
 	stored := *f
-	switch {
-	case len(f.Steps) == 0:
-		stored.Status = core.FiringDone
-	case stored.Status == "":
+	if stored.Status == "" {
 		stored.Status = core.FiringQueued
+	}
+	next := flow(stored, nil)
+	if next.Status != core.FiringRunning {
+		stored.Status = next.Status
 	}
 	body, err := json.Marshal(stored)
 	if err != nil {
@@ -177,19 +216,27 @@ func (t *tx) putFiring(f *core.Firing) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	for place, step := range f.Steps {
-		body, err := json.Marshal(step)
+	return t.begin(f, next.Begin, f.Created)
+}
+
+// begin makes deliveries that wait.
+func (t *tx) begin(f *core.Firing, deliveries []core.Delivery, now time.Time) error {
+	for i := range deliveries {
+		d := &deliveries[i]
+		step, err := json.Marshal(d.Step)
 		if err != nil {
-			return fmt.Errorf("step %d: %w", place, err)
+			return fmt.Errorf("step %s: %w", d.Place, err)
 		}
-		var due any
-		if place == 0 {
-			due = t.s.due(f.Created)
+		at := d.Next
+		if at.IsZero() {
+			at = now
 		}
-		key := f.ID + "/" + step.Name(place)
-		if _, err := t.exec("insert_delivery", f.ID, f.Rule, place, key, string(body), step.ContinueOnError,
-			t.s.due(f.Created), due); err != nil {
-			return fmt.Errorf("step %d: %w", place, err)
+		var watch any
+		if d.Step.Wait != nil {
+			watch, _ = pack.Scope(f.Subject)
+		}
+		if _, err := t.exec("insert_delivery", f.ID, f.Rule, d.Place, d.Kind, d.Key, string(step), pack.Nanos(at), watch, pack.Nanos(now)); err != nil {
+			return fmt.Errorf("step %s: %w", d.Place, err)
 		}
 	}
 	return nil
@@ -330,7 +377,7 @@ func scanDelivery(row scan) (core.Delivery, error) {
 	var step, output, trace []byte
 	var next, updated int64
 	var status string
-	if err := row(&d.ID, &d.Firing, &d.Rule, &d.Place, &step, &d.Key, &status, &d.Attempts, &next, &d.Error, &output, &updated, &trace); err != nil {
+	if err := row(&d.ID, &d.Firing, &d.Rule, &d.Place, &d.Kind, &step, &d.Key, &status, &d.Attempts, &next, &d.Error, &output, &updated, &trace); err != nil {
 		return d, err
 	}
 	if err := json.Unmarshal(step, &d.Step); err != nil {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -361,6 +362,15 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
+// atOnce is a flow that begins every step of a firing.
+func atOnce(f core.Firing, steps []core.Delivery) store.Next {
+	out := store.Next{Status: core.FiringRunning}
+	for i := len(steps); i < len(f.Steps); i++ {
+		out.Begin = append(out.Begin, core.Delivery{Place: strconv.Itoa(i), Kind: "log", Step: f.Steps[i], Key: f.ID + "/" + strconv.Itoa(i)})
+	}
+	return out
+}
+
 // What the tables promise holds against bugs of this package too.
 func TestConstraints(t *testing.T) {
 	t.Parallel()
@@ -372,7 +382,7 @@ func TestConstraints(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Commit(t.Context(), store.Turn{Cursor: 5, Firings: []core.Firing{{ID: "f", Steps: []core.Step{{Action: "log"}, {Action: "log"}}}}}); err != nil {
+	if err := s.Commit(t.Context(), store.Turn{Cursor: 5, Firings: []core.Firing{{ID: "f", Steps: []core.Step{{Action: "log"}, {Action: "log"}}}}, Flow: atOnce}); err != nil {
 		t.Fatal(err)
 	}
 	conn := connect(t, url)
@@ -390,7 +400,9 @@ func TestConstraints(t *testing.T) {
 		{"UPDATE runs SET prev = id", "check"},
 		{"UPDATE runs SET outcome = 4", "check"},
 		{"INSERT INTO firings (id, rule, created, status, updated, body) VALUES ('f', 'r', 0, 'queued', 0, '{}')", "firings_id_key"},
-		{"UPDATE deliveries SET status = 'running', token = 'x', due = 1", "deliveries_run_one_at_a_time"},
+		{"UPDATE deliveries SET place = '0'", "deliveries_firing_place_key"},
+		{"UPDATE deliveries SET due = NULL", "check"},
+		{"UPDATE deliveries SET place = ''", "check"},
 		{"UPDATE deliveries SET status = 'running'", "check"},
 		{"UPDATE deliveries SET firing = 'none'", "deliveries_firing_fkey"},
 		{"INSERT INTO objects VALUES ('rule', 'a', 1, 'no json', 0, 0, '')", "json"},
@@ -420,7 +432,7 @@ func TestAnyText(t *testing.T) {
 	if _, err := s.Secret(t.Context(), "a\x00\xff"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("error is %v, want not found", err)
 	}
-	if err := s.Commit(t.Context(), store.Turn{Firings: []core.Firing{{ID: "f", Steps: []core.Step{{Action: "log"}}}}}); err != nil {
+	if err := s.Commit(t.Context(), store.Turn{Firings: []core.Firing{{ID: "f", Steps: []core.Step{{Action: "log"}}}}, Flow: atOnce}); err != nil {
 		t.Fatal(err)
 	}
 	claimed, err := s.Claim(t.Context(), benchStart, time.Minute, 1)
@@ -429,7 +441,7 @@ func TestAnyText(t *testing.T) {
 	}
 	d := claimed[0].Delivery
 	d.Status, d.Error = core.DeliveryDead, "answer \x00\xff"
-	if err := s.Finish(t.Context(), d, claimed[0].Token, benchStart); err != nil {
+	if err := s.Finish(t.Context(), d, claimed[0].Token, benchStart, atOnce); err != nil {
 		t.Error(err)
 	}
 }

@@ -13,21 +13,12 @@ import (
 	"github.com/tocsin-io/tocsin/core/store/pack"
 )
 
-// due is an instant of this process as the clock of the server has it: when
-// others may claim a delivery must not depend on whose clock is wrong.
-func (s *Store) due(at time.Time) int64 {
-	if at.IsZero() {
-		return 0
-	}
-	return pack.Nanos(at) + s.member.clock.Load()
-}
-
 // Claim implements [store.Queue].
 func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Claimed, error) {
 	var out []store.Claimed
 	err := s.write(ctx, "claim deliveries", func(t *tx) error {
 		out = nil
-		if err := t.rows("due_deliveries", []any{s.due(now), limit}, func(row scan) error {
+		if err := t.rows("due_deliveries", []any{pack.Nanos(now), limit}, func(row scan) error {
 			d, err := scanDelivery(row)
 			out = append(out, store.Claimed{Delivery: d})
 			return err
@@ -50,7 +41,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, lease time.Duration, l
 func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 	c.Token, c.Status, c.Updated = rand.Text(), core.DeliveryRunning, now
 	c.Attempts++
-	if _, err := t.exec("claim_delivery", c.ID, c.Token, t.s.due(now.Add(lease)), pack.Nanos(now)); err != nil {
+	if _, err := t.exec("claim_delivery", c.ID, c.Token, pack.Nanos(now.Add(lease)), pack.Nanos(now)); err != nil {
 		return err
 	}
 	if _, err := t.exec("run_firing", c.Delivery.Firing, pack.Nanos(now)); err != nil {
@@ -63,20 +54,25 @@ func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 	}); err != nil {
 		return err
 	}
-	c.Steps = map[string][]byte{}
-	return t.rows("deliveries_of", []any{[]string{}, c.Place, c.Delivery.Firing}, func(row scan) error {
+	c.Steps, err = t.steps(c.Delivery.Firing)
+	return err
+}
+
+// steps are the deliveries of a firing in the order in which they began.
+func (t *tx) steps(firing string) ([]core.Delivery, error) {
+	var out []core.Delivery
+	err := t.rows("deliveries_of", []any{[]string{}, pack.MaxSteps, firing}, func(row scan) error {
 		d, err := scanDelivery(row)
-		if err == nil && d.Place < c.Place && d.Output != nil {
-			c.Steps[d.Step.Name(d.Place)] = d.Output
-		}
+		out = append(out, d)
 		return err
 	})
+	return out, err
 }
 
 // Extend implements [store.Queue].
 func (s *Store) Extend(ctx context.Context, id int64, token string, until time.Time) error {
 	return s.write(ctx, fmt.Sprintf("extend claim on delivery %d", id), func(t *tx) error {
-		n, err := t.exec("extend_delivery", id, token, s.due(until))
+		n, err := t.exec("extend_delivery", id, token, pack.Nanos(until))
 		if err == nil && n == 0 {
 			err = store.ErrConflict
 		}
@@ -87,7 +83,7 @@ func (s *Store) Extend(ctx context.Context, id int64, token string, until time.T
 // Finish implements [store.Queue].
 //
 //nolint:gocognit // one transaction, from its beginning to its end
-func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error {
+func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now time.Time, flow store.Flow) error {
 	var trace any
 	if d.Trace != nil {
 		text, err := json.Marshal(d.Trace)
@@ -108,66 +104,62 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 			return err
 		}
 		var firing string
-		var goesOn bool
 		var output any
 		if d.Output != nil {
 			output = []byte(d.Output)
 		}
-		next := pack.Nanos(d.Next)
-		if d.Status == core.DeliveryWaiting {
-			next = s.due(d.Next)
-		}
 		found := false
-		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), next, d.Error, output, pack.Nanos(now), d.Attempts, trace}, func(row scan) error {
+		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), pack.Nanos(d.Next), d.Error, output, pack.Nanos(now), d.Attempts, trace}, func(row scan) error {
 			found = true
-			return row(&firing, &goesOn)
+			return row(&firing)
 		}); err != nil {
 			return err
 		}
 		if !found {
 			return store.ErrConflict
 		}
-		if d.Status == core.DeliveryDead && !goesOn {
-			if _, err := t.exec("cancel_deliveries", firing, pack.Nanos(now)); err != nil {
-				return err
-			}
-		}
-		return t.advance(firing, now)
+		return t.follow(firing, now, flow)
 	})
 }
 
-// advance lets the next step of a firing be claimed, or ends the firing when
-// there is none.
-func (t *tx) advance(firing string, now time.Time) error {
-	var unfinished, fatal int
-	if err := t.row("delivery_tally", []any{firing}, &unfinished, &fatal); err != nil {
+// follow does what follows in a firing from what its steps have come to.
+func (t *tx) follow(firing string, now time.Time, flow store.Flow) error {
+	var f core.Firing
+	var err error
+	if err := t.rows("firing", []any{firing}, func(row scan) error {
+		f, err = scanFiring(row)
+		return err
+	}); err != nil {
 		return err
 	}
-	if unfinished > 0 {
-		if _, err := t.exec("block_deliveries", firing); err != nil {
+	steps, err := t.steps(firing)
+	if err != nil {
+		return err
+	}
+	next := flow(f, steps)
+	if len(next.Cancel) > 0 {
+		if _, err := t.exec("cancel_places", firing, next.Cancel, pack.Nanos(now)); err != nil {
 			return err
 		}
-		_, err := t.exec("offer_delivery", firing)
+	}
+	if err := t.begin(&f, next.Begin, now); err != nil {
 		return err
 	}
-	status := core.FiringDone
-	if fatal > 0 {
-		status = core.FiringFailed
+	if next.Status == core.FiringRunning {
+		return nil
 	}
-	_, err := t.exec("end_firing", firing, string(status), pack.Nanos(now))
+	_, err = t.exec("end_firing", firing, string(next.Status), pack.Nanos(now))
 	return err
 }
 
 // Resend implements [store.Queue].
-func (s *Store) Resend(ctx context.Context, id int64, now time.Time) error {
+func (s *Store) Resend(ctx context.Context, id int64, now time.Time, flow store.Flow) error {
 	return s.write(ctx, fmt.Sprintf("resend delivery %d", id), func(t *tx) error {
 		if _, err := t.exec("lock_firing_of", id); err != nil {
 			return err
 		}
 		var delivery, firing, status string
-		var place int
-		var goesOn bool
-		if err := t.row("delivery_state", []any{id}, &delivery, &firing, &place, &goesOn, &status); err != nil {
+		if err := t.row("delivery_state", []any{id}, &delivery, &firing, &status); err != nil {
 			return missing(err)
 		}
 		if core.DeliveryStatus(delivery) != core.DeliveryDead {
@@ -181,12 +173,12 @@ func (s *Store) Resend(ctx context.Context, id int64, now time.Time) error {
 			_, err := t.exec(name, args...)
 			errs = append(errs, err)
 		}
-		run("resend_delivery", id, s.due(now))
-		if !goesOn {
-			run("revive_deliveries", firing, place, s.due(now))
-		}
+		run("resend_delivery", id, pack.Nanos(now))
 		run("run_firing", firing, pack.Nanos(now))
-		return errors.Join(append(errs, t.advance(firing, now))...)
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		return t.follow(firing, now, flow)
 	})
 }
 
@@ -195,9 +187,6 @@ func (s *Store) Next(ctx context.Context) (time.Time, error) {
 	var due int64
 	if err := s.readRow(ctx, "next_due", nil, &due); err != nil {
 		return time.Time{}, fmt.Errorf("read when the next delivery is due: %w", err)
-	}
-	if due != 0 {
-		due -= s.member.clock.Load()
 	}
 	return pack.Instant(due), nil
 }

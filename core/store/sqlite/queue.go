@@ -53,14 +53,19 @@ func (t *tx) claim(c *store.Claimed, now time.Time, lease time.Duration) error {
 	}); err != nil {
 		return err
 	}
-	c.Steps = map[string][]byte{}
-	return t.rows("deliveries_of", []any{"[]", c.Place, c.Delivery.Firing}, func(row scan) error {
+	c.Steps, err = t.steps(c.Delivery.Firing)
+	return err
+}
+
+// steps are the deliveries of a firing in the order in which they began.
+func (t *tx) steps(firing string) ([]core.Delivery, error) {
+	var out []core.Delivery
+	err := t.rows("deliveries_of", []any{"[]", pack.MaxSteps, firing}, func(row scan) error {
 		d, err := scanDelivery(row)
-		if err == nil && d.Place < c.Place && d.Output != nil {
-			c.Steps[d.Step.Name(d.Place)] = d.Output
-		}
+		out = append(out, d)
 		return err
 	})
+	return out, err
 }
 
 // Extend implements [store.Queue].
@@ -75,7 +80,7 @@ func (s *Store) Extend(ctx context.Context, id int64, token string, until time.T
 }
 
 // Finish implements [store.Queue].
-func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now time.Time) error {
+func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now time.Time, flow store.Flow) error {
 	return s.write(ctx, fmt.Sprintf("finish delivery %d", d.ID), func(t *tx) error {
 		switch d.Status {
 		case core.DeliveryWaiting, core.DeliveryDone, core.DeliverySkipped, core.DeliveryDead:
@@ -85,7 +90,6 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 			return fmt.Errorf("a claim cannot end as %q", d.Status)
 		}
 		var firing string
-		var goesOn bool
 		var output, trace any
 		if d.Output != nil {
 			output = []byte(d.Output)
@@ -100,51 +104,52 @@ func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now t
 		found := false
 		if err := t.rows("finish_delivery", []any{d.ID, token, string(d.Status), pack.Nanos(d.Next), d.Error, output, pack.Nanos(now), d.Attempts, trace}, func(row scan) error {
 			found = true
-			return row(&firing, &goesOn)
+			return row(&firing)
 		}); err != nil {
 			return err
 		}
 		if !found {
 			return store.ErrConflict
 		}
-		if d.Status == core.DeliveryDead && !goesOn {
-			if _, err := t.exec("cancel_deliveries", firing, pack.Nanos(now)); err != nil {
-				return err
-			}
-		}
-		return t.advance(firing, now)
+		return t.follow(firing, now, flow)
 	}, nil)
 }
 
-// advance lets the next step of a firing be claimed, or ends the firing when
-// there is none.
-func (t *tx) advance(firing string, now time.Time) error {
-	var unfinished, fatal int
-	if err := t.row("delivery_tally", []any{firing}, &unfinished, &fatal); err != nil {
+// follow does what follows in a firing from what its steps have come to.
+func (t *tx) follow(firing string, now time.Time, flow store.Flow) error {
+	var f core.Firing
+	var err error
+	if err := t.rows("firing", []any{firing}, func(row scan) error {
+		f, err = scanFiring(row)
+		return err
+	}); err != nil {
 		return err
 	}
-	if unfinished > 0 {
-		if _, err := t.exec("block_deliveries", firing); err != nil {
+	steps, err := t.steps(firing)
+	if err != nil {
+		return err
+	}
+	next := flow(f, steps)
+	if len(next.Cancel) > 0 {
+		if _, err := t.exec("cancel_places", firing, list(next.Cancel), pack.Nanos(now)); err != nil {
 			return err
 		}
-		_, err := t.exec("offer_delivery", firing)
+	}
+	if err := t.begin(&f, next.Begin, now); err != nil {
 		return err
 	}
-	status := core.FiringDone
-	if fatal > 0 {
-		status = core.FiringFailed
+	if next.Status == core.FiringRunning {
+		return nil
 	}
-	_, err := t.exec("end_firing", firing, string(status), pack.Nanos(now))
+	_, err = t.exec("end_firing", firing, string(next.Status), pack.Nanos(now))
 	return err
 }
 
 // Resend implements [store.Queue].
-func (s *Store) Resend(ctx context.Context, id int64, now time.Time) error {
+func (s *Store) Resend(ctx context.Context, id int64, now time.Time, flow store.Flow) error {
 	return s.write(ctx, fmt.Sprintf("resend delivery %d", id), func(t *tx) error {
 		var delivery, firing, status string
-		var place int
-		var goesOn bool
-		if err := t.row("delivery_state", []any{id}, &delivery, &firing, &place, &goesOn, &status); err != nil {
+		if err := t.row("delivery_state", []any{id}, &delivery, &firing, &status); err != nil {
 			return missing(err)
 		}
 		if core.DeliveryStatus(delivery) != core.DeliveryDead {
@@ -159,11 +164,11 @@ func (s *Store) Resend(ctx context.Context, id int64, now time.Time) error {
 			errs = append(errs, err)
 		}
 		run("resend_delivery", id, pack.Nanos(now))
-		if !goesOn {
-			run("revive_deliveries", firing, place, pack.Nanos(now))
-		}
 		run("run_firing", firing, pack.Nanos(now))
-		return errors.Join(append(errs, t.advance(firing, now))...)
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		return t.follow(firing, now, flow)
 	}, nil)
 }
 

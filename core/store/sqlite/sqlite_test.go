@@ -269,6 +269,15 @@ func checkBoard(t *testing.T, s *sqlite.Store, e store.Edit) {
 	}
 }
 
+// atOnce is a flow that begins every step of a firing.
+func atOnce(f core.Firing, steps []core.Delivery) store.Next {
+	out := store.Next{Status: core.FiringRunning}
+	for i := len(steps); i < len(f.Steps); i++ {
+		out.Begin = append(out.Begin, core.Delivery{Place: strconv.Itoa(i), Kind: "log", Step: f.Steps[i], Key: f.ID + "/" + strconv.Itoa(i)})
+	}
+	return out
+}
+
 // What the tables promise holds against bugs of this package too.
 func TestConstraints(t *testing.T) {
 	t.Parallel()
@@ -277,7 +286,7 @@ func TestConstraints(t *testing.T) {
 	apply(t, s, fleet(1))
 	record(t, s, "system-00000:http")
 	record(t, s, "system-00000:http")
-	if err := s.Commit(t.Context(), store.Turn{Cursor: 5, Firings: []core.Firing{{ID: "f", Steps: []core.Step{{Action: "log"}, {Action: "log"}}}}}); err != nil {
+	if err := s.Commit(t.Context(), store.Turn{Cursor: 5, Firings: []core.Firing{{ID: "f", Steps: []core.Step{{Action: "log"}, {Action: "log"}}}}, Flow: atOnce}); err != nil {
 		t.Fatal(err)
 	}
 	for _, version := range []string{"1", "2"} {
@@ -305,7 +314,9 @@ func TestConstraints(t *testing.T) {
 		{"UPDATE runs SET prev = id", "CHECK"},
 		{"UPDATE runs SET outcome = 4", "CHECK"},
 		{"INSERT INTO firings (id, rule, created, status, updated, body) VALUES ('f', 'r', 0, 'queued', 0, '{}')", "UNIQUE"},
-		{"UPDATE deliveries SET status = 'running', token = 'x', due = 1", "UNIQUE"},
+		{"UPDATE deliveries SET place = '0'", "UNIQUE"},
+		{"UPDATE deliveries SET due = NULL", "CHECK"},
+		{"UPDATE deliveries SET place = ''", "CHECK"},
 		{"UPDATE deliveries SET status = 'running'", "CHECK"},
 		{"UPDATE deliveries SET status = 'gone'", "CHECK"},
 		{"UPDATE deliveries SET firing = 'none'", "FOREIGN KEY"},

@@ -135,7 +135,12 @@ func writeUntilKilled(t *testing.T, open Open, dir string) {
 		last.turn++
 		must(t, "commit", b.Commit(t.Context(), store.Turn{
 			Cursor: int64(last.turn), State: map[string][]byte{"turn": fmt.Append(nil, last.turn)},
-			Firings: []core.Firing{firing(fmt.Sprintf("f%d", last.turn), "a", "b")},
+			Firings: []core.Firing{func() core.Firing {
+				f := firing(fmt.Sprintf("f%d", last.turn), "a", "b")
+				f.Rule = "together"
+				return f
+			}()},
+			Flow: inOrder,
 		}))
 		_, err := b.RollUp(t.Context(), minute(last.batch))
 		must(t, "roll up", err)

@@ -3,8 +3,11 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +40,9 @@ func (s suite) queue() map[string]func(*testing.T) {
 		"queue/resend":           s.testResend,
 		"queue/resend continued": s.testResendContinued,
 		"queue/reopen":           s.testQueueReopen,
+		"queue/together":         s.testTogether,
+		"queue/wakes":            s.testWakes,
+		"queue/cancel races":     s.testCancelRaces,
 	}
 }
 
@@ -53,9 +59,45 @@ func firing(id string, steps ...string) core.Firing {
 	return f
 }
 
+// inOrder is a flow that does one step after another, as far as that is needed
+// here, and all those of parallel at once.
+func inOrder(f core.Firing, steps []core.Delivery) store.Next {
+	at := map[string]core.DeliveryStatus{}
+	for _, d := range steps {
+		at[d.Place] = d.Status
+	}
+	var out store.Next
+	begin := func(place string, s core.Step) {
+		out.Begin = append(out.Begin, core.Delivery{Place: place, Kind: s.Kind(), Step: s, Key: f.ID + "/" + s.ID})
+	}
+	out.Status = core.FiringDone
+	for i, s := range f.Steps {
+		place := strconv.Itoa(i)
+		switch status, begun := at[place]; {
+		case !begun || status == core.DeliveryCancelled:
+			begin(place, s)
+			out.Status = core.FiringRunning
+		case status == core.DeliveryDead && !s.ContinueOnError:
+			for other, status := range at {
+				if status == core.DeliveryWaiting {
+					out.Cancel = append(out.Cancel, other)
+				}
+			}
+			out.Begin, out.Status = nil, core.FiringFailed
+			return out
+		case status == core.DeliveryWaiting, status == core.DeliveryRunning:
+			out.Status = core.FiringRunning
+		}
+		if out.Status == core.FiringRunning && f.Rule != "together" {
+			return out
+		}
+	}
+	return out
+}
+
 func commit(t *testing.T, b Backend, firings ...core.Firing) {
 	t.Helper()
-	must(t, "commit", b.Commit(t.Context(), store.Turn{Firings: firings}))
+	must(t, "commit", b.Commit(t.Context(), store.Turn{Firings: firings, Flow: inOrder}))
 }
 
 func (s suite) testJournal(t *testing.T) {
@@ -106,7 +148,7 @@ func (s suite) testTurnIsAtomic(t *testing.T) {
 	})
 	for i := 1; i <= turns; i++ {
 		must(t, "commit", b.Commit(t.Context(), store.Turn{
-			Cursor: int64(i), State: map[string][]byte{"n": make([]byte, i)}, Firings: []core.Firing{firing(fmt.Sprintf("f%d", i), "a")},
+			Cursor: int64(i), State: map[string][]byte{"n": make([]byte, i)}, Firings: []core.Firing{firing(fmt.Sprintf("f%d", i), "a")}, Flow: inOrder,
 			Decisions: []core.Decision{{Rule: "r", Verdict: core.Fire}},
 		}))
 	}
@@ -126,8 +168,8 @@ func (s suite) testSameFiring(t *testing.T) {
 	equal(t, "firing", got, firing("f", "a", "b"))
 	deliveries, err := b.Deliveries(t.Context(), "f", nil, 10)
 	must(t, "deliveries", err)
-	if len(deliveries) != 2 || deliveries[0].Key != "f/a" || deliveries[1].Key != "f/b" {
-		t.Errorf("deliveries are %+v, want those of the first commit, keys f/a and f/b", deliveries)
+	if len(deliveries) != 1 || deliveries[0].Key != "f/a" || deliveries[0].Kind != "log" || deliveries[0].Place != "0" {
+		t.Errorf("deliveries are %+v, want that of the first commit, a log with key f/a", deliveries)
 	}
 	commit(t, b, firing("empty"))
 	if got, err := b.Firing(t.Context(), "empty"); err != nil || got.Status != core.FiringDone {
@@ -153,7 +195,7 @@ func (s suite) testCancel(t *testing.T) {
 	_, err = b.Cancel(t.Context(), "none", minute(3))
 	wantError(t, "cancel nothing", err, store.ErrNotFound)
 	must(t, "commit", b.Commit(t.Context(), store.Turn{Cancel: []string{"g", "h", "none"}}))
-	wantStatus(t, b, "f", core.FiringCancelled, core.DeliveryCancelled, core.DeliveryCancelled)
+	wantStatus(t, b, "f", core.FiringCancelled, core.DeliveryCancelled)
 	wantStatus(t, b, "g", core.FiringCancelled, core.DeliveryCancelled)
 	wantStatus(t, b, "h", core.FiringDone)
 	active, err := b.Active(t.Context(), "")
@@ -298,7 +340,7 @@ func finish(t *testing.T, b Backend, c store.Claimed, status core.DeliveryStatus
 	t.Helper()
 	d := c.Delivery
 	d.Status = status
-	must(t, "finish "+d.Key, b.Finish(t.Context(), d, c.Token, now))
+	must(t, "finish "+d.Key, b.Finish(t.Context(), d, c.Token, now, inOrder))
 }
 
 func next(t *testing.T, b Backend, want time.Time) {
@@ -318,9 +360,9 @@ func (s suite) testStepsInOrder(t *testing.T) {
 	if early := claim(t, b, minute(0)); len(early) != 0 {
 		t.Errorf("claimed %v before its time", early)
 	}
-	wantStatus(t, b, "f", core.FiringQueued, core.DeliveryWaiting, core.DeliveryWaiting, core.DeliveryWaiting)
+	wantStatus(t, b, "f", core.FiringQueued, core.DeliveryWaiting)
 	first := claimOne(t, b, minute(1), "f/a")
-	if first.Attempts != 1 || first.Status != core.DeliveryRunning || len(first.Steps) != 0 || first.Firing.Status != core.FiringRunning || first.Token == "" {
+	if first.Attempts != 1 || first.Status != core.DeliveryRunning || len(first.Steps) != 1 || first.Firing.Status != core.FiringRunning || first.Token == "" {
 		t.Errorf("the claim is %+v, want the first attempt, running, of a running firing", first)
 	}
 	equal(t, "facts of the firing", string(first.Firing.Env), `{"to":"unhealthy"}`)
@@ -331,9 +373,11 @@ func (s suite) testStepsInOrder(t *testing.T) {
 	first.Output, first.Error = json.RawMessage(`{"status":200}`), "none"
 	first.Trace = &core.StepTrace{Module: "m@1", Logs: []core.LogLine{{Level: "info", Text: "sent"}}, Usage: &core.Usage{Fuel: 7}}
 	finish(t, b, first, core.DeliveryDone, minute(2))
-	next(t, b, minute(1))
+	next(t, b, minute(2))
 	second := claimOne(t, b, minute(3), "f/b")
-	equal(t, "outputs of earlier steps", second.Steps, map[string][]byte{"a": []byte(`{"status":200}`)})
+	if got := second.Steps; len(got) != 2 || got[0].Key != "f/a" || string(got[0].Output) != `{"status":200}` || got[1].Status != core.DeliveryRunning {
+		t.Errorf("the steps so far are %+v, want the output of a, and b that runs", got)
+	}
 	finish(t, b, second, core.DeliverySkipped, minute(3))
 	wantStatus(t, b, "f", core.FiringRunning, core.DeliveryDone, core.DeliverySkipped, core.DeliveryWaiting)
 	finish(t, b, claimOne(t, b, minute(4), "f/c"), core.DeliveryDone, minute(4))
@@ -349,7 +393,7 @@ func (s suite) testStepsInOrder(t *testing.T) {
 	}
 	d := first.Delivery
 	d.Status = core.DeliveryDone
-	wantError(t, "finish twice", b.Finish(t.Context(), d, first.Token, minute(5)), store.ErrConflict)
+	wantError(t, "finish twice", b.Finish(t.Context(), d, first.Token, minute(5), inOrder), store.ErrConflict)
 }
 
 // acceptance 27.
@@ -378,7 +422,7 @@ func (s suite) testClaimersRace(t *testing.T) {
 					taken[c.Key]++
 					mu.Unlock()
 					c.Status = core.DeliveryDone
-					if err := b.Finish(t.Context(), c.Delivery, c.Token, minute(3)); err != nil {
+					if err := b.Finish(t.Context(), c.Delivery, c.Token, minute(3), inOrder); err != nil {
 						t.Errorf("finish: %v", err)
 					}
 				}
@@ -418,7 +462,7 @@ func (s suite) testLeaseRunsOut(t *testing.T) {
 	}
 	d := slow.Delivery
 	d.Status = core.DeliveryDone
-	wantError(t, "finish of a lost claim", b.Finish(t.Context(), d, slow.Token, minute(12)), store.ErrConflict)
+	wantError(t, "finish of a lost claim", b.Finish(t.Context(), d, slow.Token, minute(12), inOrder), store.ErrConflict)
 	wantError(t, "extend of a lost claim", b.Extend(t.Context(), d.ID, slow.Token, minute(30)), store.ErrConflict)
 	finish(t, b, quick, core.DeliveryDone, minute(12))
 	wantStatus(t, b, "f", core.FiringDone, core.DeliveryDone)
@@ -454,7 +498,7 @@ func (s suite) testRetry(t *testing.T) {
 	}
 	bad := c.Delivery
 	bad.Status = core.DeliveryRunning
-	if err := b.Finish(t.Context(), bad, c.Token, minute(6)); err == nil {
+	if err := b.Finish(t.Context(), bad, c.Token, minute(6), inOrder); err == nil {
 		t.Error("a claim ends as running, want an error")
 	}
 	finish(t, b, c, core.DeliveryDone, minute(6))
@@ -483,7 +527,7 @@ func (s suite) testDeath(t *testing.T) {
 	commit(t, b, firing("f", "a", "b", "c"))
 	finish(t, b, claimOne(t, b, minute(1), "f/a"), core.DeliveryDone, minute(2))
 	finish(t, b, claimOne(t, b, minute(2), "f/b"), core.DeliveryDead, minute(3))
-	wantStatus(t, b, "f", core.FiringFailed, core.DeliveryDone, core.DeliveryDead, core.DeliveryCancelled)
+	wantStatus(t, b, "f", core.FiringFailed, core.DeliveryDone, core.DeliveryDead)
 	next(t, b, time.Time{})
 	if did, err := b.Cancel(t.Context(), "f", minute(4)); err != nil || did {
 		t.Errorf("cancel of a failed firing is %v (%v), want false", did, err)
@@ -512,12 +556,12 @@ func (s suite) testCancelClaimed(t *testing.T) {
 	wantError(t, "extend of a cancelled claim", b.Extend(t.Context(), c.ID, c.Token, minute(30)), store.ErrConflict)
 	d := c.Delivery
 	d.Status = core.DeliveryDone
-	wantError(t, "finish of a cancelled claim", b.Finish(t.Context(), d, c.Token, minute(3)), store.ErrConflict)
-	wantStatus(t, b, "f", core.FiringCancelled, core.DeliveryCancelled, core.DeliveryCancelled)
+	wantError(t, "finish of a cancelled claim", b.Finish(t.Context(), d, c.Token, minute(3), inOrder), store.ErrConflict)
+	wantStatus(t, b, "f", core.FiringCancelled, core.DeliveryCancelled)
 	if later := claim(t, b, minute(60)); len(later) != 0 {
 		t.Errorf("claimed %v of a cancelled firing", later)
 	}
-	wantError(t, "resend of a cancelled delivery", b.Resend(t.Context(), c.ID, minute(4)), store.ErrConflict)
+	wantError(t, "resend of a cancelled delivery", b.Resend(t.Context(), c.ID, minute(4), inOrder), store.ErrConflict)
 }
 
 func (s suite) testResend(t *testing.T) {
@@ -525,12 +569,12 @@ func (s suite) testResend(t *testing.T) {
 	commit(t, b, firing("f", "a", "b", "c"))
 	finish(t, b, claimOne(t, b, minute(1), "f/a"), core.DeliveryDone, minute(2))
 	dead := claimOne(t, b, minute(2), "f/b")
-	wantError(t, "resend of a running delivery", b.Resend(t.Context(), dead.ID, minute(2)), store.ErrConflict)
+	wantError(t, "resend of a running delivery", b.Resend(t.Context(), dead.ID, minute(2), inOrder), store.ErrConflict)
 	finish(t, b, dead, core.DeliveryDead, minute(3))
-	must(t, "resend", b.Resend(t.Context(), dead.ID, minute(9)))
-	wantError(t, "resend twice", b.Resend(t.Context(), dead.ID, minute(9)), store.ErrConflict)
-	wantError(t, "resend nothing", b.Resend(t.Context(), 999, minute(9)), store.ErrNotFound)
-	wantStatus(t, b, "f", core.FiringRunning, core.DeliveryDone, core.DeliveryWaiting, core.DeliveryWaiting)
+	must(t, "resend", b.Resend(t.Context(), dead.ID, minute(9), inOrder))
+	wantError(t, "resend twice", b.Resend(t.Context(), dead.ID, minute(9), inOrder), store.ErrConflict)
+	wantError(t, "resend nothing", b.Resend(t.Context(), 999, minute(9), inOrder), store.ErrNotFound)
+	wantStatus(t, b, "f", core.FiringRunning, core.DeliveryDone, core.DeliveryWaiting)
 	next(t, b, minute(9))
 	again := claimOne(t, b, minute(9), "f/b")
 	if again.Attempts != 1 || again.Key != dead.Key {
@@ -541,8 +585,8 @@ func (s suite) testResend(t *testing.T) {
 	wantStatus(t, b, "f", core.FiringDone, core.DeliveryDone, core.DeliveryDone, core.DeliveryDone)
 }
 
-// A step that died and was passed over can be sent again at any time; it does
-// not run beside a later one, nor bring back what another death cancelled.
+// A step that died and was passed over can be sent again at any time; the flow
+// waits for it before it goes on.
 func (s suite) testResendContinued(t *testing.T) {
 	b := s.fresh(t)
 	f := firing("f", "a", "b", "c")
@@ -551,25 +595,166 @@ func (s suite) testResendContinued(t *testing.T) {
 	first := claimOne(t, b, minute(1), "f/a")
 	finish(t, b, first, core.DeliveryDead, minute(2))
 	second := claimOne(t, b, minute(2), "f/b")
-	must(t, "resend", b.Resend(t.Context(), first.ID, minute(3)))
-	if beside := claim(t, b, minute(4)); len(beside) != 0 {
-		t.Errorf("claimed %v while a later step runs", beside)
-	}
-	finish(t, b, second, core.DeliveryDead, minute(5))
-	wantStatus(t, b, "f", core.FiringFailed, core.DeliveryCancelled, core.DeliveryDead, core.DeliveryCancelled)
-	must(t, "resend", b.Resend(t.Context(), second.ID, minute(6)))
-	finish(t, b, claimOne(t, b, minute(6), "f/b"), core.DeliveryDone, minute(7))
-	finish(t, b, claimOne(t, b, minute(7), "f/c"), core.DeliveryDone, minute(8))
-	wantStatus(t, b, "f", core.FiringDone, core.DeliveryCancelled, core.DeliveryDone, core.DeliveryDone)
+	must(t, "resend", b.Resend(t.Context(), first.ID, minute(3), inOrder))
+	first = claimOne(t, b, minute(4), "f/a")
+	finish(t, b, second, core.DeliveryDone, minute(5))
+	wantStatus(t, b, "f", core.FiringRunning, core.DeliveryRunning, core.DeliveryDone)
+	finish(t, b, first, core.DeliveryDone, minute(6))
+	finish(t, b, claimOne(t, b, minute(7), "f/c"), core.DeliveryDead, minute(8))
+	wantStatus(t, b, "f", core.FiringFailed, core.DeliveryDone, core.DeliveryDone, core.DeliveryDead)
 
 	commit(t, b, func() core.Firing { g := f; g.ID = "g"; return g }())
 	first = claimOne(t, b, minute(20), "g/a")
 	finish(t, b, first, core.DeliveryDead, minute(20))
 	finish(t, b, claimOne(t, b, minute(20), "g/b"), core.DeliveryDead, minute(20))
-	must(t, "resend", b.Resend(t.Context(), first.ID, minute(21)))
-	wantStatus(t, b, "g", core.FiringRunning, core.DeliveryWaiting, core.DeliveryDead, core.DeliveryCancelled)
+	must(t, "resend", b.Resend(t.Context(), first.ID, minute(21), inOrder))
+	wantStatus(t, b, "g", core.FiringRunning, core.DeliveryWaiting, core.DeliveryDead)
 	finish(t, b, claimOne(t, b, minute(22), "g/a"), core.DeliveryDone, minute(22))
-	wantStatus(t, b, "g", core.FiringFailed, core.DeliveryDone, core.DeliveryDead, core.DeliveryCancelled)
+	wantStatus(t, b, "g", core.FiringFailed, core.DeliveryDone, core.DeliveryDead)
+}
+
+// Steps that begin together are claimed together, what is cancelled does not
+// come back by itself, and what a resend begins again has its place and key.
+func (s suite) testTogether(t *testing.T) {
+	b := s.fresh(t)
+	f := firing("f", "a", "b", "c")
+	f.Rule = "together"
+	commit(t, b, f)
+	all := claim(t, b, minute(1))
+	if len(all) != 3 {
+		t.Fatalf("claimed %d deliveries at once, want 3", len(all))
+	}
+	finish(t, b, all[0], core.DeliveryDone, minute(2))
+	all[1].Next = minute(30)
+	finish(t, b, all[1], core.DeliveryWaiting, minute(2))
+	finish(t, b, all[2], core.DeliveryDead, minute(3))
+	wantStatus(t, b, "f", core.FiringFailed, core.DeliveryDone, core.DeliveryCancelled, core.DeliveryDead)
+	next(t, b, time.Time{})
+	must(t, "resend", b.Resend(t.Context(), all[2].ID, minute(4), inOrder))
+	wantStatus(t, b, "f", core.FiringRunning, core.DeliveryDone, core.DeliveryWaiting, core.DeliveryWaiting)
+	again := claim(t, b, minute(5))
+	if len(again) != 2 || again[0].Attempts != 1 || again[1].Attempts != 1 {
+		t.Fatalf("claimed %+v, want first attempts of b and c", again)
+	}
+	for _, c := range again {
+		finish(t, b, c, core.DeliveryDone, minute(6))
+	}
+	wantStatus(t, b, "f", core.FiringDone, core.DeliveryDone, core.DeliveryDone, core.DeliveryDone)
+}
+
+// A step that waits for something of its subject can be claimed when the
+// subject moved, also when it moved while the step was being looked at.
+func (s suite) testWakes(t *testing.T) {
+	b := s.fresh(t)
+	f := firing("f", "a")
+	f.Steps[0] = core.Step{ID: "a", Wait: &core.Wait{Until: "true"}}
+	g := f
+	g.ID, g.Subject = "g", core.Subject{Kind: core.OfGroup, ID: "web"}
+	commit(t, b, f, g)
+	moved := func(kind core.SubjectKind, id string) {
+		t.Helper()
+		must(t, "commit", b.Commit(t.Context(), store.Turn{Moved: []core.Subject{{Kind: kind, ID: id}, {Kind: core.OfSystem, ID: "other"}}}))
+	}
+	wait := func(c store.Claimed) {
+		t.Helper()
+		c.Attempts, c.Next, c.Output = 0, minute(1).AddDate(100, 0, 0), json.RawMessage(`{"seen":1}`)
+		finish(t, b, c, core.DeliveryWaiting, minute(2))
+	}
+	for _, c := range claim(t, b, minute(1)) {
+		wait(c)
+	}
+	later := time.Now().Add(time.Minute) // Commit goes by the clock
+	if early := claim(t, b, later); len(early) != 0 {
+		t.Errorf("claimed %v that nothing has woken", early)
+	}
+	moved(core.OfAssignment, "web:http")
+	c := claimOne(t, b, later, "f/a")
+	if string(c.Output) != `{"seen":1}` || c.Attempts != 1 {
+		t.Errorf("the woken delivery is %+v, want its output and no attempt counted", c)
+	}
+	moved(core.OfSystem, "web")
+	wait(c)
+	c = claimOne(t, b, later, "f/a")
+	wait(c) // once is enough
+	if early := claim(t, b, later); len(early) != 0 {
+		t.Errorf("claimed %v that was looked at since it was woken", early)
+	}
+	moved(core.OfGroup, "web")
+	finish(t, b, claimOne(t, b, later, "g/a"), core.DeliveryDone, later)
+	moved(core.OfGroup, "web")
+	wantStatus(t, b, "g", core.FiringDone, core.DeliveryDone)
+	if did, err := b.Cancel(t.Context(), "f", later); err != nil || !did {
+		t.Errorf("cancel is %v (%v), want true", did, err)
+	}
+	moved(core.OfSystem, "web")
+	wantStatus(t, b, "f", core.FiringCancelled, core.DeliveryCancelled)
+}
+
+// acceptance 31: whoever is first, a cancellation or the end of the last steps,
+// stays so, and nothing of a cancelled firing is claimed.
+func (s suite) testCancelRaces(t *testing.T) {
+	b := s.fresh(t)
+	const firings, workers = 100, 6
+	for i := range firings {
+		f := firing(fmt.Sprintf("f%d", i), "a", "b", "c")
+		if i%2 == 0 {
+			f.Rule = "together"
+		}
+		commit(t, b, f)
+	}
+	var left atomic.Int32
+	left.Store(firings)
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for left.Load() > 0 {
+				claimed, err := b.Claim(t.Context(), minute(2), time.Hour, 8)
+				if err != nil {
+					t.Errorf("claim: %v", err)
+					return
+				}
+				for _, c := range claimed {
+					c.Status = core.DeliveryDone
+					if err := b.Finish(t.Context(), c.Delivery, c.Token, minute(3), inOrder); err != nil && !errors.Is(err, store.ErrConflict) {
+						t.Errorf("finish: %v", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	cancelled := make([]bool, firings)
+	for i := range firings {
+		var err error
+		if cancelled[i], err = b.Cancel(t.Context(), fmt.Sprintf("f%d", i), minute(3)); err != nil {
+			t.Errorf("cancel: %v", err)
+		}
+		left.Add(-1)
+	}
+	group.Wait()
+	for i, cancelled := range cancelled {
+		id := fmt.Sprintf("f%d", i)
+		f, err := b.Firing(t.Context(), id)
+		must(t, "firing", err)
+		deliveries, err := b.Deliveries(t.Context(), id, nil, 100)
+		must(t, "deliveries", err)
+		done := 0
+		for _, d := range deliveries {
+			switch d.Status { //nolint:exhaustive // no other is expected
+			case core.DeliveryDone:
+				done++
+			case core.DeliveryCancelled:
+			default:
+				t.Errorf("%s is %s in the end", d.Key, d.Status)
+			}
+		}
+		if want := map[bool]core.FiringStatus{true: core.FiringCancelled, false: core.FiringDone}[cancelled]; f.Status != want || cancelled == (done == 3) {
+			t.Errorf("%s is %s with %d steps done, and cancel said %v", id, f.Status, done, cancelled)
+		}
+	}
+	if more := claim(t, b, minute(90)); len(more) != 0 {
+		t.Errorf("claimed %d deliveries of firings that have ended", len(more))
+	}
 }
 
 func (s suite) testQueueReopen(t *testing.T) {

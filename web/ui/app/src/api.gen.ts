@@ -281,6 +281,13 @@ export interface CheckRef {
 	interval_seconds: number;
 }
 
+/** Choice is one way of a choose. */
+export interface Choice {
+	/** expr, bool */
+	when: string;
+	then: Step[];
+}
+
 /**
  * Collect is one step of a Check: what gathers the Result, with which
  * configuration, and what must hold of it.
@@ -354,10 +361,13 @@ export interface Delivery {
 	id: number;
 	firing: string;
 	rule: string;
-	/** of the step in its firing, from 0 */
-	place: number;
+	/** of the step in its firing, from 0: 2, in a branch 2.then.0 or 2.1.0, in a repeat 3[1].0 */
+	place: string;
+	/** what the step does: its action, or if, choose, parallel, repeat, delay, wait, let or stop */
+	kind: string;
+	/** without the steps in it */
 	step: Step;
-	/** idempotency key: firing id / step id */
+	/** idempotency key: firing id / step id, and which time of a repeat */
 	key: string;
 	status: DeliveryStatus;
 	attempts: number;
@@ -1319,6 +1329,24 @@ export interface ReleaseEffect {
 }
 
 /**
+ * Repeat does its steps again and again: Times times, for each of a list, while
+ * something is true or until it is.
+ */
+export interface Repeat {
+	/** how often */
+	times?: number;
+	/** expr, a list: once for each, which its steps see as repeat.item */
+	for_each?: string;
+	/** expr, bool; looked at before each time */
+	while?: string;
+	/** expr, bool; looked at after each time */
+	until?: string;
+	/** the most times; default 10 */
+	max?: number;
+	do: Step[];
+}
+
+/**
  * ReplayReport answers [ReplayRequest]: the run was repeated in the sandbox
  * with the recorded answers of the host, and reached nothing.
  */
@@ -1688,19 +1716,38 @@ export interface Standing {
 	problem?: Why;
 }
 
-/** Step is one thing that a Rule does. */
+/**
+ * Step is one thing that a Rule does: an action, or one of the flow steps if
+ * (with then), choose, parallel, repeat, delay, wait, let and stop.
+ */
 export interface Step {
-	/** names its output for later steps; action and place when empty */
+	/** names its output for later steps; what it does and its place when empty */
 	id?: string;
-	/** expr, bool; false skips the step */
+	/** expr, bool; false skips the step, or goes on with else */
 	if?: string;
-	/** webhook, log, assignment.run_now and so on, or wasm:MODULE */
-	action: string;
+	/** webhook, log, assignment.run_now and so on, or wasm:MODULE; empty of a step of flow */
+	action?: string;
 	/** what the action takes; text may hold \${expr} */
 	with?: Record<string, unknown>;
+	/** what to do when if is true */
+	then?: Step[];
+	/** the first whose when is true is done, and no other */
+	choose?: Choice[];
+	/** of if and choose: what to do otherwise */
+	else?: Step[];
+	/** lists of steps that are done at the same time */
+	parallel?: Step[][];
+	repeat?: Repeat;
+	/** goes on after this long */
+	delay?: Duration;
+	wait?: Wait;
+	/** names to expr: later steps see vars.NAME */
+	let?: Record<string, string>;
+	stop?: Stop;
 	/** of one attempt; default 10s */
 	timeout?: Duration;
 	retry?: Retry;
+	/** goes on after it failed, or anything in it */
 	continue_on_error?: boolean;
 }
 
@@ -1727,6 +1774,14 @@ export interface StepTrace {
 	summary?: string;
 	logs?: LogLine[];
 	usage?: Usage;
+}
+
+/** Stop ends a Firing. */
+export interface Stop {
+	/** text, may hold \${expr} */
+	reason?: string;
+	/** the firing has failed; default it is done */
+	failed?: boolean;
 }
 
 /**
@@ -1967,6 +2022,16 @@ export interface Verdict {
 	warn?: boolean;
 	/** the values that decided */
 	why?: string;
+}
+
+/** Wait waits until something has been true for long enough, or not any longer. */
+export interface Wait {
+	/** expr, bool; looked at with every change of the subject */
+	until: string;
+	/** how long it must hold */
+	for?: Duration;
+	/** the most it waits; its output is outcome, met or timeout */
+	timeout: Duration;
 }
 
 /**

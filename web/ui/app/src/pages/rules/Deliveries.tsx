@@ -34,11 +34,16 @@ function answer(d: Delivery): string {
   return typeof status === "number" ? `answered ${status}` : "";
 }
 
+/** A place as people count, from 1: 2.then.0 is "3 · then · 1". */
+function placeWords(place: string): string {
+  return place.replace(/\d+/g, (n) => String(Number(n) + 1)).replaceAll(".", " · ");
+}
+
 function where(d: Delivery): string {
   const given = d.step.with ?? {};
   if (d.step.action === "webhook")
     return `${typeof given.method === "string" ? given.method : "POST"} ${typeof given.url === "string" ? given.url : ""}`;
-  return typeof given.message === "string" ? given.message : d.step.action;
+  return typeof given.message === "string" ? given.message : d.kind;
 }
 
 /** Why nothing can be sent again now. */
@@ -65,7 +70,7 @@ export function Sent({ d, reload }: { d: Delivery; reload: () => void }) {
   return (
     <li>
       <div class="row wrap">
-        <Tag>{d.place + 1}</Tag>
+        <Tag>{placeWords(d.place)}</Tag>
         <span class="mono dl-where">{visible(where(d))}</span>
         <span class="sp" />
         <Pill kind={looks[d.status]}>{names[d.status]}</Pill>
