@@ -29,9 +29,22 @@ import (
 type site struct {
 	t     *testing.T
 	dir   string
-	store *sqlite.Store
+	store backend
 	hook  *receiver
 	sent  *rules.Deliveries // of the newest start
+}
+
+// backend is all that rules need of a store, and what tests ask it.
+type backend interface {
+	store.Ledger
+	store.Log
+	store.RunLog
+	store.Journal
+	store.Queue
+	store.Catalog
+	store.History
+	store.Trace
+	Close() error
 }
 
 // receiver is a webhook server that remembers what it got.
