@@ -116,7 +116,7 @@ func TestWhyAndWhatIf(t *testing.T) {
 	p.field("Hold for")
 	eval[int](p, `(document.activeElement.select(), 0)`)
 	p.write("soon")
-	p.reads(30*time.Second, "The backtest:")
+	p.reads(30*time.Second, "It is played again as soon as what is wrong with the rule is mended")
 	p.reads(15*time.Second, "as soon as what is marked is mended")
 }
 

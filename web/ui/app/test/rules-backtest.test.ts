@@ -75,6 +75,13 @@ describe("lanes of a backtest", () => {
     expect(of("Hold").map((s) => [s.from - day, s.to - day])).toEqual([[20_000, 50_000]]);
     expect(of("Hold")[0]?.text).toContain("released before it was over");
   });
+  it("says of a hold that goes on that it is not over", () => {
+    const on = decision(10, { seq: 1, episode: "e", stages: [{ stage: "dwell", ok: false, text: "holds", until: iso(900) }] });
+    expect(lanes(rule([on]), [], day, day + 100_000).find((l) => l.name === "Hold")?.spans[0]).toMatchObject({
+      to: day + 100_000,
+      text: expect.stringContaining("not over yet"),
+    });
+  });
   it("draws what is true high, and what is false low", () => {
     expect(of("Condition").map((s) => s.height)).toEqual([0.35, 1, 1]);
     expect(of("Window")[0]?.text).toContain("2 of 2");

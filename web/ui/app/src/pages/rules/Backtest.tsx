@@ -4,7 +4,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Backtest as Answer, BacktestFiring, BacktestStage, Rule, SpanSeries } from "../../api.gen";
-import { aborted, api, seg } from "../../lib/api";
+import { ApiError, aborted, api, seg } from "../../lib/api";
 import { count, instant, plural, span, visible } from "../../lib/format";
 import { useResource } from "../../lib/resource";
 import { at, zone } from "../../lib/time";
@@ -103,7 +103,14 @@ export function Backtest({ rule, saved, dirty }: { rule: Rule; saved: boolean; d
         </div>
       ) : (
         <div class="col bt" aria-busy={busy}>
-          {error !== undefined && <ErrorBox error={error} doing="The backtest" />}
+          {error instanceof ApiError && error.problems.length > 0 ? (
+            <div class="rl-note warn" role="status">
+              <Icon name="alert" size={15} />
+              <span>It is played again as soon as what is wrong with the rule is mended: {visible(error.problems[0]?.message ?? "")}</span>
+            </div>
+          ) : (
+            error !== undefined && <ErrorBox error={error} doing="The backtest" />
+          )}
           {!answer && !error && <Skeleton height={120} />}
           {answer && (
             <>

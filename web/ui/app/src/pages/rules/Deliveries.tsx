@@ -101,7 +101,7 @@ function Trace({ t }: { t: StepTrace }) {
   const u = t.usage;
   return (
     <div class="dl-trace">
-      <p class="small">
+      <p class="small prose">
         <a class="link mono" href={`${to.collector(name)}${version ? `?v=${encodeURIComponent(version)}` : ""}`}>
           {visible(t.module)}
         </a>{" "}
@@ -173,7 +173,7 @@ export function GivenUp() {
             <Icon name="alert" size={15} class="t-unhealthy" />
             <div>
               <span class="mono dl-where">{visible(where(d))}</span>{" "}
-              <span class="dim small">
+              <span class="dim small prose">
                 <a class="link" href={to.trace(d.rule)}>
                   {visible(d.rule)}
                 </a>

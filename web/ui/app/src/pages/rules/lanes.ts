@@ -59,9 +59,8 @@ export function lanes(rule: BacktestRule, firings: BacktestFiring[], from: numbe
     if (hold?.until && !hold.ok) {
       const ends = decisions.slice(i + 1).find((later) => said(later, "dwell") && (later.episode ?? "") === (d.episode ?? ""));
       const end = Math.min(at(hold.until), ends ? at(ends.at) : at(hold.until));
-      out.dwell.push(
-        stretch(d, end, "f-degraded", 0.75, `${hold.text}, ${end < at(hold.until) ? "released before it was over" : "to its end"}`),
-      );
+      const how = end < at(hold.until) ? "released before it was over" : end > to ? "not over yet" : "to its end";
+      out.dwell.push(stretch(d, end, "f-degraded", 0.75, `${hold.text}, ${how}`));
     }
     const held = said(d, "unless");
     if (held && !held.ok) out.unless.push(stretch(d, next, "f-maint", 0.75, held.text));
