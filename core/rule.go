@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -228,6 +229,35 @@ func named(steps []Step, at string) []Step {
 		}
 	}
 	return out
+}
+
+// Steps goes through steps and what is in them, in their order, each with its
+// path below at, such as do[0].then[1].
+func Steps(at string, steps []Step) iter.Seq2[string, *Step] {
+	return func(yield func(string, *Step) bool) { walk(at, steps, yield) }
+}
+
+func walk(at string, steps []Step, yield func(string, *Step) bool) bool {
+	for i := range steps {
+		s, path := &steps[i], at+"["+strconv.Itoa(i)+"]"
+		if !yield(path, s) || !walk(path+".then", s.Then, yield) || !walk(path+".else", s.Else, yield) {
+			return false
+		}
+		for n := range s.Choose {
+			if !walk(path+".choose["+strconv.Itoa(n)+"].then", s.Choose[n].Then, yield) {
+				return false
+			}
+		}
+		for n := range s.Parallel {
+			if !walk(path+".parallel["+strconv.Itoa(n)+"]", s.Parallel[n], yield) {
+				return false
+			}
+		}
+		if s.Repeat != nil && !walk(path+".repeat.do", s.Repeat.Do, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // Alone is s without the steps in it.

@@ -101,7 +101,7 @@ func (c *Channels) Told(ctx context.Context, episode, step string) (bool, error)
 // told of a problem that it is over.
 func recoveries(do []core.Step) []core.Step {
 	var out []core.Step
-	for _, s := range core.Named(do) {
+	for _, s := range core.Steps("do", core.Named(do)) {
 		if s.Action != "notify" || s.With["recovery"] == false {
 			continue
 		}

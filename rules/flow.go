@@ -307,26 +307,3 @@ func find(steps []core.Step, place string) *core.Step {
 	}
 	return nil
 }
-
-// lists are the lists of steps that are in s.
-func lists(s *core.Step) [][]core.Step {
-	out := [][]core.Step{s.Then, s.Else}
-	for _, c := range s.Choose {
-		out = append(out, c.Then)
-	}
-	out = append(out, s.Parallel...)
-	if s.Repeat != nil {
-		out = append(out, s.Repeat.Do)
-	}
-	return out
-}
-
-// each calls f for every step of a list, and what is in them, in their order.
-func each(steps []core.Step, f func(*core.Step)) {
-	for i := range steps {
-		f(&steps[i])
-		for _, list := range lists(&steps[i]) {
-			each(list, f)
-		}
-	}
-}

@@ -48,7 +48,7 @@ func (s *site) told() []action.Message {
 }
 
 // TestRecoveryIsToldOnce tells a channel of a problem, which takes attempts,
-// and of its end once, in another process; of a problem that could not be told
+// within a branch, and of its end once, in another process; of a problem that could not be told
 // the end is not told either.
 func TestRecoveryIsToldOnce(t *testing.T) {
 	t.Parallel()
@@ -72,7 +72,7 @@ func TestRecoveryIsToldOnce(t *testing.T) {
 	}
 	quiet := tell("quiet", "oncall")
 	quiet.If = `system.tags.env == "test"`
-	s.apply(1, page(tell("tell", "oncall"), tell("lost", "gone"), quiet))
+	s.apply(1, page(core.Step{If: "to == \"unhealthy\"", Then: []core.Step{tell("tell", "oncall")}}, tell("lost", "gone"), quiet))
 	secret := func(string) (string, error) { return "Bearer t0ken", nil }
 	mask := func(text string) string { return strings.ReplaceAll(text, "Bearer t0ken", "***") }
 	_, stop := s.start(nil, rules.DeliveryOptions{Secret: secret, Mask: mask})

@@ -59,7 +59,9 @@ type census struct {
 // all checks a whole list of steps, do or recover.
 func (b *builder) all(list string, steps []core.Step) {
 	t := &census{ids: map[string]bool{}, names: map[string]bool{}}
-	each(steps, func(*core.Step) { t.steps++ })
+	for range core.Steps(list, steps) {
+		t.steps++
+	}
 	if t.steps > maxSteps {
 		b.bad(list, "step", "make two rules of it", "%d steps are more than %d", t.steps, maxSteps)
 		return
@@ -91,11 +93,11 @@ func (b *builder) list(path string, steps []core.Step, k *sight, t *census, dept
 		before := len(b.problems)
 		n += b.step(at, s, k, t, depth)
 		if len(b.problems) > before && s.Action == "" { // what it would have said is seen nonetheless
-			each([]core.Step{*s}, func(in *core.Step) {
+			for _, in := range core.Steps(at, []core.Step{*s}) {
 				if _, known := k.steps[in.ID]; !known {
 					k.steps[in.ID] = said{}
 				}
-			})
+			}
 		}
 	}
 	return n

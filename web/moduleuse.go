@@ -94,7 +94,7 @@ func (now *modulesNow) usage(r core.Release) *usage {
 		}
 	}
 	for _, rule := range now.view.rules {
-		for _, step := range slices.Concat(rule.Do, rule.Recover) {
+		for _, step := range core.Steps("do", slices.Concat(rule.Do, rule.Recover)) {
 			use, ok := core.ParseModuleUse(step.Action)
 			if !ok || use.Name != r.Name {
 				continue

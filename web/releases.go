@@ -229,7 +229,7 @@ func (now *modulesNow) pinning(r core.Release, pin string) []string {
 		}
 	}
 	for _, rule := range now.view.rules {
-		for _, step := range append(slices.Clip(rule.Do), rule.Recover...) {
+		for _, step := range core.Steps("do", slices.Concat(rule.Do, rule.Recover)) {
 			if uses(step.Action) {
 				out = append(out, "rule "+rule.ID)
 				break

@@ -50,7 +50,9 @@ kind: Rule
 metadata: {name: page}
 spec:
   on: health.unhealthy
-  do: [{notify: {channel: CHANNEL, title: "${system.name} is ${to}"}}]
+  do:
+    - if: to == "unhealthy"
+      then: [{notify: {channel: CHANNEL, title: "${system.name} is ${to}"}}]
 `
 	if got := do("", "apply", "-f", manifest(hook.URL, strings.ReplaceAll(rule, "CHANNEL", "oncal"))); got.code != 1 || !strings.Contains(got.err, `there is no channel "oncal"; did you mean "oncall"?`) {
 		t.Errorf("a rule that names no channel: %+v", got)

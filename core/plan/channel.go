@@ -25,7 +25,7 @@ func (s *Service) channels(e *edit) core.Problems {
 	for _, r := range e.after.rules {
 		changed := e.changed[Ref{store.Rules, r.ID}]
 		for list, steps := range map[string][]core.Step{"do": r.Do, "recover": r.Recover} {
-			for i, step := range steps {
+			for path, step := range core.Steps(list, steps) {
 				id, _ := step.With["channel"].(string)
 				if step.Action != "notify" || id == "" || known[id] || strings.Contains(id, "${") {
 					continue
@@ -36,7 +36,7 @@ func (s *Service) channels(e *edit) core.Problems {
 					if near := lang.Nearest(id, ids); near != "" {
 						fix = fmt.Sprintf("did you mean %q?", near)
 					}
-					out = append(out, core.Problems{{Path: fmt.Sprintf("%s[%d].with.channel", list, i), Code: "channel", Message: fmt.Sprintf("there is no channel %q", id), Fix: fix}}.In(string(store.Rules), r.ID)...)
+					out = append(out, core.Problems{{Path: path + ".with.channel", Code: "channel", Message: fmt.Sprintf("there is no channel %q", id), Fix: fix}}.In(string(store.Rules), r.ID)...)
 				case e.gone[Ref{store.Channels, id}]:
 					out = append(out, core.Problem{
 						Object: string(store.Channels) + ":" + id, Code: "in_use",

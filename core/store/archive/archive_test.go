@@ -69,8 +69,8 @@ func samples() map[string][][]any {
 		"decisions":        {{int64(5), "page", "web", "fire", int64(1), int64(7), `{}`}, {int64(9), "page", "web", "hold", int64(0), int64(8), `{}`}},
 		"firings":          {{int64(3), "f1", "page", int64(1), "running", int64(2), `{}`}},
 		"deliveries": {
-			{int64(2), "f1", "page", int64(0), "k0", `{}`, int64(1), "running", int64(1), int64(0), int64(99), "token", "", nil, int64(5), nil},
-			{int64(4), "f1", "page", int64(1), "k1", `{}`, int64(0), "waiting", int64(0), int64(3), nil, nil, "\xfe no \x00", []byte("out"), int64(5), `{}`},
+			{int64(2), "f1", "page", "0", "webhook", "k0", `{}`, "running", int64(1), int64(0), int64(99), "token", nil, int64(0), "", nil, int64(5), nil},
+			{int64(4), "f1", "page", "1.then.0", "wait", "k1", `{}`, "waiting", int64(0), int64(3), int64(77), nil, "web", int64(1), "\xfe no \x00", []byte("out"), int64(5), `{}`},
 		},
 		"sessions": {{[]byte{1, 2}, "token", "ann", "admin", int64(1), int64(0), int64(2)}},
 		"secrets":  {{"key", []byte{0, 1}, "ann", int64(4)}},

@@ -29,8 +29,8 @@ func Tables() []Table {
 		table("gate_states", 1, "key text, body bytes"),
 		table("decisions", 1, "id int, rule text, scope text, verdict text, kept bool, decided int, body json"),
 		table("firings", 1, "number int, id text, rule text, created int, status text, updated int, body json"),
-		table("deliveries", 1, "id int, firing text, rule text, place int, key text, step json, goes_on bool, status text, attempts int, "+
-			"next int, due int, token text, error text, output bytes, updated int, trace json"),
+		table("deliveries", 1, "id int, firing text, rule text, place text, kind text, key text, step json, status text, attempts int, "+
+			"next int, due int, token text, watch text, woken bool, error text, output bytes, updated int, trace json"),
 		table("sessions", 1, "hash bytes, kind text, user text, role text, created int, expires int, used int"),
 		table("secrets", 1, "name text, sealed bytes, by text, updated int"),
 	}
