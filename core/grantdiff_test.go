@@ -30,18 +30,21 @@ func TestGrantDiff(t *testing.T) {
 			core.Grant{HTTP: []string{"https://*.a.example"}}, core.Grant{HTTP: []string{"https://*.a.example", "https://x.a.example"}}, nil,
 		},
 		"ports": {
-			core.Grant{TCP: []string{"a.example:1", "b.example:*"}}, core.Grant{TCP: []string{"a.example:*", "b.example:2"}},
+			core.Grant{TCP: []string{"a.example:1", "b.example:*"}},
+			core.Grant{TCP: []string{"a.example:*", "b.example:2"}},
 			[]string{"!~ tcp a.example:*, before a.example:1", "~ tcp b.example:2, before b.example:*"},
 		},
 		"another scheme or port": {
-			core.Grant{HTTP: []string{"https://a.example"}}, core.Grant{HTTP: []string{"http://a.example", "https://a.example:8443"}},
+			core.Grant{HTTP: []string{"https://a.example"}},
+			core.Grant{HTTP: []string{"http://a.example", "https://a.example:8443"}},
 			[]string{"!+ http http://a.example", "!+ http https://a.example:8443", "- http https://a.example"},
 		},
 		"names": {
 			core.Grant{DNS: []string{"*.a.example"}}, core.Grant{DNS: []string{"*"}}, []string{"!~ dns *, before *.a.example"},
 		},
 		"secrets": {
-			core.Grant{Secrets: []string{"one", "two"}, Reveal: []string{"two"}}, core.Grant{Secrets: []string{"two", "three"}, Reveal: []string{"three"}},
+			core.Grant{Secrets: []string{"one", "two"}, Reveal: []string{"two"}},
+			core.Grant{Secrets: []string{"two", "three"}, Reveal: []string{"three"}},
 			[]string{"!+ secrets three", "- secrets one", "!+ reveal three", "- reveal two"},
 		},
 		"private addresses":         {core.Grant{}, core.Grant{Private: true}, []string{"!+ private yes"}},
@@ -50,7 +53,8 @@ func TestGrantDiff(t *testing.T) {
 		"kept values of all":        {core.Grant{KV: core.KVAssignment}, core.Grant{KV: core.KVModule}, []string{"!~ kv module, before assignment"}},
 		"kept values of one":        {core.Grant{KV: core.KVModule}, core.Grant{KV: core.KVAssignment}, []string{"~ kv assignment, before module"}},
 		"limits": {
-			core.Grant{Limits: limits(64<<20, 0)}, core.Grant{Limits: limits(0, 50)},
+			core.Grant{Limits: limits(64<<20, 0)},
+			core.Grant{Limits: limits(0, 50)},
 			[]string{"~ limits.memory_bytes 16 MiB, before 64 MiB", "!~ limits.http_calls 50, before 20"},
 		},
 		"what cannot be read": {core.Grant{HTTP: []string{"ftp://a"}}, core.Grant{HTTP: []string{"ftp://b"}}, []string{"!+ http ftp://b", "- http ftp://a"}},

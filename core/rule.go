@@ -195,13 +195,13 @@ func (s *Step) Name(place string) string {
 		}
 		return '_'
 	}, s.Kind())
-	for part := range strings.SplitSeq(place, ".") {
+	parts := strings.Split(place, ".")
+	for i, part := range parts {
 		if n, err := strconv.Atoi(part); err == nil {
-			part = strconv.Itoa(n + 1)
+			parts[i] = strconv.Itoa(n + 1)
 		}
-		word += "_" + part
 	}
-	return word
+	return word + "_" + strings.Join(parts, "_")
 }
 
 // Named is steps, each with its id, and so what is in them.

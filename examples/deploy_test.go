@@ -34,7 +34,7 @@ func documents(t *testing.T, path string) []map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	var out []map[string]any
 	for d := yaml.NewDecoder(f); ; {
 		var document map[string]any
@@ -64,7 +64,7 @@ func schema(t *testing.T, file, part string) *jsonschema.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	text, err := jsonschema.UnmarshalJSON(f)
 	if err != nil {
 		t.Fatal(err)

@@ -100,7 +100,7 @@ func readsPresent(refs []string) bool {
 }
 
 // moment is the health of the subject of a firing, and of its system.
-type moment struct{ subject, system fact }
+type moment struct{ subject, system fact } //nolint:recvcheck // learn changes it
 
 // present is the moment now.
 func (d *Deliveries) present(ctx context.Context, s core.Subject) (moment, error) {

@@ -216,8 +216,8 @@ const flowCases = 1500
 func TestAdvanceProperty(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(flowCases) {
-		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same each time
-		fatal := seed%2 == 0                     // steps fail and stop anywhere
+		random := rand.New(rand.NewPCG(seed, 1))
+		fatal := seed%2 == 0 // steps fail and stop anywhere
 		g := generator{random: random, left: 14, fatal: fatal}
 		steps := core.Named(g.list(0, false))
 		o := oracle{seed: seed, steps: steps}
@@ -225,7 +225,7 @@ func TestAdvanceProperty(t *testing.T) {
 		var status core.FiringStatus
 		for order := range 3 {
 			p := newCourse(t, steps...)
-			o.run(p, rand.New(rand.NewPCG(seed, uint64(order)+7))) //nolint:gosec // the same each time
+			o.run(p, rand.New(rand.NewPCG(seed, uint64(order)+7)))
 			o.check(p)
 			sorted := slices.Sorted(slices.Values(p.began))
 			switch {
@@ -420,8 +420,8 @@ func (o oracle) naive(steps []core.Step, prefix string, ended *string) []string 
 			continue
 		}
 		var said struct {
-			Taken string
-			Again bool
+			Taken string `json:"taken"`
+			Again bool   `json:"again"`
 		}
 		if json.Unmarshal([]byte(output), &said) != nil {
 			said.Taken = ""
@@ -444,7 +444,7 @@ func (o oracle) naive(steps []core.Step, prefix string, ended *string) []string 
 				inner(list, fmt.Sprintf("%s.%d.", place, n))
 			}
 		case "repeat":
-			for k := 0; k < max(s.Repeat.Times, s.Repeat.Max); k++ {
+			for k := range max(s.Repeat.Times, s.Repeat.Max) {
 				at := fmt.Sprintf("%s[%d]", place, k)
 				if s.Repeat.While != "" {
 					out = append(out, at)

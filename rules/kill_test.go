@@ -23,7 +23,7 @@ import (
 	"github.com/tocsin-io/tocsin/rules"
 )
 
-var killAll = flag.Bool("kill-all", false, "kill a firing at each boundary of each of its steps, and not at a few") //nolint:gochecknoglobals // a flag
+var killAll = flag.Bool("kill-all", false, "kill a firing at each boundary of each of its steps, and not at a few")
 
 // Variables of a child: at which boundary it kills itself (0: never), its
 // database and where its webhooks go.
@@ -35,8 +35,8 @@ const killAt, killStore, killHook = "TOCSIN_TEST_KILL_AT", "TOCSIN_TEST_KILL_STO
 // and what is sent again has the key and the body that it had.
 //
 // acceptance 28, 32, 35.
-func TestKilledAtABoundary(t *testing.T) {
-	if os.Getenv(killStore) != "" {
+func TestKilledAtABoundary(t *testing.T) { //nolint:tparallel // a child is that test too, and alone
+	if os.Getenv(killStore) != "" { //nolint:forbidigo // a test talks to its own child
 		untilKilled(t)
 		return
 	}
@@ -90,7 +90,7 @@ func killRound(t *testing.T, database string, at int) int {
 	defer hook.Close()
 	passed := 0
 	for _, kill := range []int{at, 0} {
-		command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledAtABoundary$", "-test.timeout=2m") //nolint:gosec // this very binary
+		command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledAtABoundary$", "-test.timeout=2m")
 		command.Env = append(os.Environ(), killStore+"="+database, killHook+"="+hook.URL, killAt+"="+strconv.Itoa(kill))
 		out, err := command.CombinedOutput()
 		if kill == 0 && err != nil {
@@ -140,13 +140,13 @@ func checkHooks(t *testing.T, at int, got []received) {
 // out, and lets the system recover when a step waits for that.
 func untilKilled(t *testing.T) {
 	t.Helper()
-	at, err := strconv.Atoi(os.Getenv(killAt))
+	at, err := strconv.Atoi(os.Getenv(killAt)) //nolint:forbidigo // a test talks to its own child
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, store: openChild(t, os.Getenv(killStore))}
+	s := &site{t: t, store: openChild(t, os.Getenv(killStore))} //nolint:forbidigo // a test talks to its own child
 	t.Cleanup(func() { _ = s.store.Close() })
-	url := os.Getenv(killHook)
+	url := os.Getenv(killHook) //nolint:forbidigo // a test talks to its own child
 	hook := func(id, body string) core.Step { return webhook(id, url+"/"+id, body) }
 	if objects, _, err := s.store.Objects(t.Context(), store.Rules); err != nil || len(objects) == 0 {
 		s.apply(1, page(

@@ -35,7 +35,7 @@ type site struct {
 }
 
 // backend is all that rules need of a store, and what tests ask it.
-type backend interface {
+type backend interface { //nolint:interfacebloat // each is small
 	store.Ledger
 	store.Log
 	store.RunLog

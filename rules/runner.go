@@ -289,6 +289,7 @@ func readCatalog(ctx context.Context, from store.Catalog, log *slog.Logger) (Cat
 			err = into(o.Body, &c.Silences)
 		case store.Acknowledgements:
 			err = into(o.Body, &c.Acknowledgements)
+		case store.Channels: // read when something is sent
 		case store.Rules:
 			s := Saved{At: o.Updated}
 			err = json.Unmarshal(o.Body, &s.Rule) //nolint:musttag,nolintlint // the fields without a tag are keys of YAML and are not written

@@ -168,8 +168,15 @@ func (b *builder) single(path string, s *core.Step) bool {
 		kind string
 		is   bool
 	}{
-		{s.Action, s.Action != ""}, {"then", s.Then != nil}, {"choose", s.Choose != nil}, {"parallel", s.Parallel != nil},
-		{"repeat", s.Repeat != nil}, {"delay", s.Delay != 0}, {"wait", s.Wait != nil}, {"let", s.Let != nil}, {"stop", s.Stop != nil},
+		{s.Action, s.Action != ""},
+		{"then", s.Then != nil},
+		{"choose", s.Choose != nil},
+		{"parallel", s.Parallel != nil},
+		{"repeat", s.Repeat != nil},
+		{"delay", s.Delay != 0},
+		{"wait", s.Wait != nil},
+		{"let", s.Let != nil},
+		{"stop", s.Stop != nil},
 	} {
 		if one.is {
 			does = append(does, one.kind)
@@ -458,10 +465,9 @@ func (b *builder) wait(path string, w *core.Wait, k *sight) {
 	} else {
 		b.expr(path+".until", w.Until, lang.Bool, k)
 	}
-	switch {
-	case w.Timeout == 0:
+	if w.Timeout == 0 {
 		b.bad(path+".timeout", "step", "write for example timeout: 4h", "is missing: a wait ends at some time")
-	default:
+	} else {
 		b.pause(path+".timeout", w.Timeout)
 	}
 	if w.For < 0 || w.For > w.Timeout && w.Timeout > 0 {

@@ -18,7 +18,7 @@ import (
 )
 
 // storyDay is when stories happen; their lines tell the time of day.
-var storyDay = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+var storyDay = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant
 
 // Story is what rules make of made-up events, and what is expected of them: a
 // txtar archive with these files.

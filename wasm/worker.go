@@ -114,7 +114,7 @@ func work(in io.Reader) error {
 	if _, err := io.ReadFull(rest, file); err != nil {
 		return fmt.Errorf("read the module: %w", err)
 	}
-	debug.SetMemoryLimit(int64(min(o.Memory, 1<<40))) //nolint:gosec // it fits
+	debug.SetMemoryLimit(int64(min(o.Memory, 1<<40)))
 	if err := restrain(o); err != nil {
 		return fmt.Errorf("restrain the worker: %w", err)
 	}

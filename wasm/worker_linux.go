@@ -30,7 +30,7 @@ func restrain(o order) error {
 		return err
 	}
 	// What follows is a courtesy to others: a container may not allow it.
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) //nolint:gosec // the mode is that of the kernel
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	lower()
 	return nil
 }

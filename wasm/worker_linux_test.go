@@ -17,7 +17,7 @@ import (
 // tell prints what the kernel holds this process to.
 func tell() {
 	for _, path := range []string{"/proc/self/limits", "/proc/self/oom_score_adj", "/proc/self/stat"} {
-		text, err := os.ReadFile(path) //nolint:gosec // constant
+		text, err := os.ReadFile(path)
 		fmt.Println(string(text), err) //nolint:forbidigo // this is a program
 	}
 }
@@ -26,7 +26,7 @@ func tell() {
 // said.
 func asWorker(t *testing.T, does string) (state *os.ProcessState, out, last string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], does) //nolint:gosec // this binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0], does)
 	cmd.Env = []string{}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

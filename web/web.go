@@ -101,7 +101,7 @@ type Saver interface {
 }
 
 // Rules says what rules mean and where they stand.
-type Rules interface {
+type Rules interface { //nolint:interfacebloat // what pages ask of rules
 	// Validate reports what is wrong with a rule.
 	Validate(r core.Rule, systems []core.System) core.Problems
 	// Expr looks at one expression. Matches and Systems are filled when it is

@@ -97,8 +97,8 @@ func (d ruleDesk) Env(where, collector string) (core.ExprEnv, error) {
 }
 
 // PreviewSilence implements web.Rules.
-func (d ruleDesk) PreviewSilence(s core.Silence, systems []core.System, checks []core.Check, rules []core.Rule) core.SilencePreview {
-	return d.compiler.PreviewSilence(s, systems, checks, rules)
+func (d ruleDesk) PreviewSilence(s core.Silence, systems []core.System, checks []core.Check, all []core.Rule) core.SilencePreview {
+	return d.compiler.PreviewSilence(s, systems, checks, all)
 }
 
 // Describe implements web.Rules.

@@ -147,7 +147,7 @@ func (f *failover) start(dir, name string) (err error) {
 
 // settle waits until the nodes that there are hold everything between them.
 func (f *failover) settle() error {
-	return f.b.until(patient, "the nodes share all the work", func() (bool, error) {
+	return f.b.until("the nodes share all the work", func() (bool, error) {
 		list, err := f.db.Nodes(f.b.ctx)
 		shards, led := 0, false
 		for _, n := range list {
@@ -165,7 +165,7 @@ func (f *failover) settle() error {
 
 // healthy waits until all systems are so.
 func (f *failover) healthy(want core.Health) error {
-	return f.b.until(patient, "all systems are "+want.String(), func() (bool, error) {
+	return f.b.until("all systems are "+want.String(), func() (bool, error) {
 		rolled, err := f.db.Rolled(f.b.ctx)
 		n := 0
 		for _, r := range rolled {
@@ -234,7 +234,7 @@ func (f *failover) round(dir string, round int) error {
 	if err := f.healthy(want); err != nil {
 		return err
 	}
-	return f.b.until(patient, fmt.Sprintf("there are webhooks of %d firings", calls), func() (bool, error) {
+	return f.b.until(fmt.Sprintf("there are webhooks of %d firings", calls), func() (bool, error) {
 		return f.outside.keys() >= calls, nil
 	})
 }
@@ -253,7 +253,7 @@ func (f *failover) watch(victim core.Node, gone time.Time) error {
 		}
 	}
 	first := false
-	err = f.b.until(patient, "others run the checks of "+victim.Name, func() (bool, error) {
+	err = f.b.until("others run the checks of "+victim.Name, func() (bool, error) {
 		some, at, err := f.news(gone.Add(later), missing)
 		if some && !first {
 			first = true

@@ -29,7 +29,7 @@ func TestNoiseBenchmark(t *testing.T) {
 			MissedSeeds  []uint64 `json:"missed_seeds"`
 		}
 	}
-	if err := json.Unmarshal([]byte(got.out), &report); err != nil {
+	if err := json.Unmarshal([]byte(got.out), &report); err != nil { //nolint:musttag // names of a figure are those of its fields
 		t.Fatal(err)
 	}
 	if len(report.Patterns) != 7 {

@@ -184,7 +184,7 @@ func (o *outage) whole(dir string, begin func(o *outage, dir string) (func(), er
 		return err
 	}
 	if o.failed != nil {
-		if err := b.until(patient, "the server notices", o.failed); err != nil {
+		if err := b.until("the server notices", o.failed); err != nil {
 			return err
 		}
 	}
@@ -247,7 +247,7 @@ func (o *outage) stats() (wire.EngineStats, error) {
 // have run on time for a second.
 func (o *outage) settle() error {
 	down := (o.rate + failEach - 1) / failEach
-	return o.b.until(patient, "all systems are up or down as they are", func() (bool, error) {
+	return o.b.until("all systems are up or down as they are", func() (bool, error) {
 		figures, err := o.server.figures(o.b.ctx)
 		if err != nil || int(figures[`tocsin_systems{health="unhealthy"}`]) != down || int(figures[`tocsin_systems{health="healthy"}`]) != o.rate-down {
 			return false, err
@@ -268,7 +268,7 @@ func (o *outage) settle() error {
 
 // recover waits until nothing waits any longer than it does in good times.
 func (o *outage) recover() error {
-	return o.b.until(patient, "what waited is stored", func() (bool, error) {
+	return o.b.until("what waited is stored", func() (bool, error) {
 		now, err := o.stats()
 		return err == nil && now.Error == "" && now.Unstored <= max(o.rate/10, 2) && now.Runs > o.before.Runs, err
 	})

@@ -165,14 +165,14 @@ func (b *bencher) postgres() (url string, own *pgtest.Server, end func(), err er
 }
 
 // until asks again and again until ok, and fails with what it waited for.
-func (b *bencher) until(within time.Duration, what string, ok func() (bool, error)) error {
-	for deadline := time.Now().Add(within); ; {
+func (b *bencher) until(what string, ok func() (bool, error)) error {
+	for deadline := time.Now().Add(patient); ; {
 		is, err := ok()
 		if is {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("not within %v: %s", within, what), err)
+			return errors.Join(fmt.Errorf("not within %v: %s", patient, what), err)
 		}
 		select {
 		case <-b.ctx.Done():
@@ -239,6 +239,7 @@ type reads interface {
 	Firings(ctx context.Context, q store.FiringQuery) ([]core.Firing, error)
 }
 
+//nolint:gocognit // one read after another
 func readHistory(ctx context.Context, db reads) (h history, err error) {
 	const page = 1000
 	for after, more := int64(0), true; more; {
@@ -295,6 +296,8 @@ func (a *audit) find(format string, args ...any) {
 }
 
 // examine holds the log to the runs, under the policy of all assignments.
+//
+//nolint:gocognit // one comparison after another
 func (h history) examine(p core.Policy) (a audit) {
 	type due struct {
 		assignment string

@@ -151,10 +151,10 @@ func migrate(ctx context.Context, from, to place) (*archive.Reader, error) {
 	go func() {
 		_, err := writeArchive(ctx, in, from.dumpIdle)
 		wrote <- err
-		in.CloseWithError(err) //nolint:errcheck,gosec // it never fails
+		in.CloseWithError(err)
 	}()
 	r, err := to.fill(ctx, pipe)
-	pipe.CloseWithError(errStopped) //nolint:errcheck,gosec // it never fails
+	pipe.CloseWithError(errStopped) //nolint:gosec // it never fails
 	if dumped := <-wrote; dumped != nil && !errors.Is(dumped, errStopped) {
 		return nil, dumped // which is why the other end failed
 	}

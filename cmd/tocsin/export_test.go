@@ -27,7 +27,7 @@ func exported(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	zip, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)

@@ -58,11 +58,10 @@ func nodes(t *testing.T, s *tocsintest.Server) map[string]core.Node {
 }
 
 // settled waits until those nodes, and no others, hold all shards and the rules.
-func settled(t *testing.T, by *tocsintest.Server, names ...string) map[string]core.Node {
+func settled(t *testing.T, by *tocsintest.Server, names ...string) {
 	t.Helper()
-	var last map[string]core.Node
 	tocsintest.Until(t, 2*time.Minute, "shards are shared by "+strings.Join(names, ", "), func() bool {
-		last = nodes(t, by)
+		last := nodes(t, by)
 		shards, rules := 0, 0
 		for _, name := range names {
 			n := last[name]
@@ -76,7 +75,6 @@ func settled(t *testing.T, by *tocsintest.Server, names ...string) map[string]co
 		}
 		return shards == core.Shards && rules == 1
 	})
-	return last
 }
 
 // Three real processes share a Postgres. The one that leads the rules is killed,

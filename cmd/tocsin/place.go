@@ -17,7 +17,7 @@ import (
 
 // place is where everything is kept: a Postgres, or without one the file in a
 // data directory.
-type place struct{ data, database string }
+type place struct{ data, database string } //nolint:recvcheck // flags are written into it
 
 // databaseVariable is for what a command line would show to other users of the
 // machine.

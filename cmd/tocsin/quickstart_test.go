@@ -20,8 +20,6 @@ import (
 
 // TestFiveCommandsToARunningCheck types the commands of docs/collectors.md, for
 // each language, and looks whether the check passes.
-//
-//nolint:tparallel // one language after another: they compile
 func TestFiveCommandsToARunningCheck(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -131,6 +131,8 @@ what is granted.`,
 }
 
 // push uploads a module, and grants and activates it when it is told to.
+//
+//nolint:gocognit // one step after another
 func (c *client) push(ctx context.Context, s streams, file []byte, g grantFlags, activate bool) error {
 	var review wire.ModuleReview
 	kind := "application/wasm"

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,33 +32,38 @@ each story into it instead. A name may be a pattern such as 'stories/*.txtar'.`,
 			if err != nil {
 				return err
 			}
-			compiler = compiler.Lenient()
-			bad := 0
-			for _, file := range files {
-				text, err := os.ReadFile(file) //nolint:gosec // the file that the user named
-				if err != nil {
-					return err
-				}
-				report, err := tellStory(compiler, file, text, update)
-				if err != nil {
-					report = fmt.Sprintf("FAIL %s\n", err)
-				}
-				if err != nil || report != "" && !update {
-					bad++
-				}
-				if report == "" {
-					report = fmt.Sprintf("ok   %s\n", file)
-				}
-				fmt.Fprint(s.out, report)
-			}
-			if bad > 0 {
-				return fmt.Errorf("%d of %d stories failed", bad, len(files))
-			}
-			return nil
+			return tellStories(s, compiler.Lenient(), files, update)
 		},
 	}
 	cmd.Flags().BoolVar(&update, "update", false, "write what came of each story into it")
 	return cmd
+}
+
+func tellStories(s streams, c *rules.Compiler, files []string, update bool) error {
+	bad := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file) //nolint:gosec // the file that the user named
+		if err != nil {
+			return err
+		}
+		report, err := tellStory(c, file, text, update)
+		if err != nil {
+			report = fmt.Sprintf("FAIL %s\n", err)
+		}
+		if err != nil || report != "" && !update {
+			bad++
+		}
+		if report == "" {
+			report = fmt.Sprintf("ok   %s\n", file)
+		}
+		if _, err := io.WriteString(s.out, report); err != nil {
+			return err
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d stories failed", bad, len(files))
+	}
+	return nil
 }
 
 // storyFiles are the files that names and patterns mean.

@@ -75,7 +75,7 @@ Prints where it listens and a link that signs an administrator in once.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.listen, "listen", defaultListen, "address to serve on; port 0 picks a free one")
-	f.place.add(cmd)
+	f.add(cmd)
 	cmd.Flags().StringVar(&f.node, "node", "", "name of this process among those that share the --database; the name of the machine unless given")
 	cmd.Flags().StringVar(&f.secretKey, "secret-key", "", "file with the key that secrets are sealed with, made when there is none; "+keyFile+" in the data directory unless given")
 	cmd.Flags().BoolVar(&f.demo, "demo", false, "watch a demo shop that is served beside it; keeps its data in "+demoData+" unless --data is given")

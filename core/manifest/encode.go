@@ -62,6 +62,8 @@ func fields(v reflect.Value, not []string) pairs {
 }
 
 // plain is v as a value of a pair.
+//
+//nolint:gocognit // a case for each kind
 func plain(v reflect.Value) any {
 	switch x := v.Interface().(type) {
 	case core.Step:

@@ -173,7 +173,7 @@ func TestProblems(t *testing.T) {
 		{"twice", check("  every: 1m\n  every: 2m\n"), `f.yaml:6:3: "every" stands twice, first on line 5; remove one`},
 		{"two steps", rule("  do:\n  - log: {}\n    webhook: {}\n"), `f.yaml:7:5: spec.do[0]: a step does one thing, this one does "log" and "webhook"; make two steps, or see whether one is a field spelled wrongly: id, if, else, timeout, retry, continue_on_error, then, choose, parallel, repeat, delay, wait, let, stop`},
 		{"two kinds of step", rule("  do:\n  - delay: 1m\n    log: {}\n"), `f.yaml:7:5: spec.do[0]: a step does one thing, this one has "delay" and "log"; make two steps of it`},
-		{"flow misspelt", rule("  do:\n  - wait: {untill: x}\n"), `f.yaml:6:12: spec.do[0].wait.untill: unknown field "untill"; there are until, for, timeout; did you mean until?`},
+		{"flow misspelt", rule("  do:\n  - wait: {untill: x}\n"), `f.yaml:6:12: spec.do[0].wait.untill: unknown field "untill"; there are until, for, timeout; did you mean until?`}, //nolint:misspell // it must be seen
 		{"no step", rule("  do:\n  - id: x\n"), "f.yaml:6:5: spec.do[0]: a step must say what to do; for example log: {message: ...} or webhook: {url: ...}, or then: and steps beside if"},
 		{"refire", rule("  gate: {window: {refire: sometimes}}\n"), `f.yaml:5:27: spec.gate.window.refire: "sometimes" is not a refire; write never, every or a duration such as 15m`},
 		{"health", "apiVersion: tocsin/v1\nkind: System\nmetadata: {name: a, labels: {x: y}}\n", "f.yaml:3:30: metadata.labels: a System has no labels; a System has tags, in its spec"},

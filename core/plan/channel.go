@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/tocsin-io/tocsin/core"
@@ -24,27 +25,40 @@ func (s *Service) channels(e *edit) core.Problems {
 	}
 	for _, r := range e.after.rules {
 		changed := e.changed[Ref{store.Rules, r.ID}]
-		for list, steps := range map[string][]core.Step{"do": r.Do, "recover": r.Recover} {
-			for path, step := range core.Steps(list, steps) {
-				id, _ := step.With["channel"].(string)
-				if step.Action != "notify" || id == "" || known[id] || strings.Contains(id, "${") {
-					continue
+		for path, id := range channelsOf(r) {
+			switch {
+			case known[id]:
+			case changed:
+				fix := "create it first, or in the same edit"
+				if near := lang.Nearest(id, ids); near != "" {
+					fix = fmt.Sprintf("did you mean %q?", near)
 				}
-				switch {
-				case changed:
-					fix := "create it first, or in the same edit"
-					if near := lang.Nearest(id, ids); near != "" {
-						fix = fmt.Sprintf("did you mean %q?", near)
-					}
-					out = append(out, core.Problems{{Path: path + ".with.channel", Code: "channel", Message: fmt.Sprintf("there is no channel %q", id), Fix: fix}}.In(string(store.Rules), r.ID)...)
-				case e.gone[Ref{store.Channels, id}]:
-					out = append(out, core.Problem{
-						Object: string(store.Channels) + ":" + id, Code: "in_use",
-						Message: fmt.Sprintf("channel %q cannot be deleted: rule %q tells it", id, r.ID), Fix: "remove the step first, or in the same edit",
-					})
-				}
+				out = append(out, core.Problems{{Path: path + ".with.channel", Code: "channel", Message: fmt.Sprintf("there is no channel %q", id), Fix: fix}}.In(string(store.Rules), r.ID)...)
+			case e.gone[Ref{store.Channels, id}]:
+				out = append(out, core.Problem{
+					Object: string(store.Channels) + ":" + id, Code: "in_use",
+					Message: fmt.Sprintf("channel %q cannot be deleted: rule %q tells it", id, r.ID), Fix: "remove the step first, or in the same edit",
+				})
 			}
 		}
 	}
 	return out
+}
+
+// channelsOf are the channels that steps of a rule name, by the path of the
+// step.
+func channelsOf(r core.Rule) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, list := range []struct {
+			name  string
+			steps []core.Step
+		}{{"do", r.Do}, {"recover", r.Recover}} {
+			for path, step := range core.Steps(list.name, list.steps) {
+				id, _ := step.With["channel"].(string)
+				if step.Action == "notify" && id != "" && !strings.Contains(id, "${") && !yield(path, id) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -366,6 +366,8 @@ func (c *catalog) sort() {
 // validate checks what changed, and what else depends on it. What was stored
 // before and has a mistake of its own by now does not stand in the way of other
 // edits.
+//
+//nolint:gocognit // a check for each kind
 func (s *Service) validate(e *edit) core.Problems {
 	out := append(removed(e), reserved(e)...)
 	systems := e.after.systems

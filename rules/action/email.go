@@ -98,7 +98,7 @@ func mailID(of string) string {
 	return hex.EncodeToString(sum[:16]) + "@tocsin.invalid"
 }
 
-func (e *email) message(with map[string]any, m Message) (*mail.Msg, error) {
+func (*email) message(with map[string]any, m Message) (*mail.Msg, error) {
 	from, _ := with["from"].(string)
 	to, _ := recipients(with["to"])
 	msg := mail.NewMsg()

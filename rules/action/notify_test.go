@@ -185,7 +185,11 @@ func TestNotifyByHTTP(t *testing.T) {
 		t.Errorf("ntfy got %q titled %q (%v)", body, title, err)
 	}
 	var chat struct {
-		Attachments []struct{ Title, Text, Color string }
+		Attachments []struct {
+			Title string `json:"title"`
+			Text  string `json:"text"`
+			Color string `json:"color"`
+		} `json:"attachments"`
 	}
 	if err := do("slack"); err != nil {
 		t.Fatal(err)

@@ -253,6 +253,8 @@ func (f *follower) catalog(ctx context.Context, now time.Time) error {
 }
 
 // decode makes values of stored objects.
+//
+//nolint:gocognit // a case for each kind
 func (f *follower) decode(objects []store.Object, now time.Time) ([]core.System, []quietSpan, error) {
 	var systems []core.System
 	var plans []core.Maintenance

@@ -215,7 +215,7 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer conn.Close(t.Context()) //nolint:errcheck // only read
 	if _, err := conn.Exec(t.Context(), "CREATE SCHEMA team_a"); err != nil {
 		t.Fatal(err)
 	}
@@ -235,12 +235,12 @@ func opens(t *testing.T, dir, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lite.Close()
+	defer lite.Close() //nolint:errcheck // only read
 	pg, err := postgres.Open(t.Context(), url, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pg.Close()
+	defer pg.Close() //nolint:errcheck // only read
 	type ledger interface {
 		store.History
 		store.Log
@@ -426,12 +426,12 @@ func sqliteSchema(t *testing.T, dir string) map[string]map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // only read
 	rows, err := db.QueryContext(t.Context(), `SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // only read
 	out := map[string]map[string]bool{}
 	for rows.Next() {
 		var table, column string
@@ -466,7 +466,7 @@ func postgresSchema(t *testing.T, url string) map[string]map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer conn.Close(t.Context()) //nolint:errcheck // only read
 	rows, err := conn.Query(t.Context(), `SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped`)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,9 +36,7 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = patience
 	}
-	for name, value := range map[string]string{"application_name": "tocsin archive", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"} {
-		config.RuntimeParams[name] = value
-	}
+	maps.Copy(config.RuntimeParams, map[string]string{"application_name": "tocsin archive", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"})
 	return pgx.ConnectConfig(ctx, config)
 }
 

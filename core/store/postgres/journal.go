@@ -62,6 +62,8 @@ func (s *Store) beginTerm(ctx context.Context) error {
 
 // Commit implements [store.Journal]. The cursor never goes back: a smaller one
 // leaves it where it is.
+//
+//nolint:gocognit // one transaction, from its beginning to its end
 func (s *Store) Commit(ctx context.Context, turn store.Turn) error {
 	s.counts.mu.Lock()
 	defer s.counts.mu.Unlock()

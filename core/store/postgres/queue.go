@@ -81,8 +81,6 @@ func (s *Store) Extend(ctx context.Context, id int64, token string, until time.T
 }
 
 // Finish implements [store.Queue].
-//
-//nolint:gocognit // one transaction, from its beginning to its end
 func (s *Store) Finish(ctx context.Context, d core.Delivery, token string, now time.Time, flow store.Flow) error {
 	var trace any
 	if d.Trace != nil {

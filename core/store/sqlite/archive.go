@@ -69,7 +69,7 @@ func dumpTable(ctx context.Context, conn *sql.Conn, t *archive.Table, into archi
 	for i := range order {
 		order[i] = quoted(t.Columns[i].Name)
 	}
-	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoted(t.Name) + " ORDER BY " + strings.Join(order, ", ")
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoted(t.Name) + " ORDER BY " + strings.Join(order, ", ") //nolint:gosec // names of our own tables
 	rows, err := conn.QueryContext(ctx, query)
 	values := make([]any, len(columns))
 	places := make([]any, len(columns))
@@ -101,7 +101,7 @@ func Fill(ctx context.Context, dir string, from *archive.Reader) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return s.write(ctx, "fill the database in "+dir, func(t *tx) error { return fill(ctx, s.conn, from) }, nil)
+	return s.write(ctx, "fill the database in "+dir, func(*tx) error { return fill(ctx, s.conn, from) }, nil)
 }
 
 func fill(ctx context.Context, conn *sql.Conn, from *archive.Reader) error {
@@ -189,7 +189,7 @@ func fillTable(ctx context.Context, conn *sql.Conn, t *archive.Table, from *arch
 	if t.Seeded {
 		return update(ctx, conn, t, from)
 	}
-	stmt, err := conn.PrepareContext(ctx, "INSERT INTO "+quoted(t.Name)+" ("+strings.Join(columns, ", ")+") VALUES ("+strings.Join(values, ", ")+")")
+	stmt, err := conn.PrepareContext(ctx, "INSERT INTO "+quoted(t.Name)+" ("+strings.Join(columns, ", ")+") VALUES ("+strings.Join(values, ", ")+")") //nolint:gosec // names of our own tables
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Name, err)
 	}
@@ -219,7 +219,7 @@ func update(ctx context.Context, conn *sql.Conn, t *archive.Table, from *archive
 			set = append(set, pair)
 		}
 	}
-	query := "UPDATE " + quoted(t.Name) + " SET " + strings.Join(set, ", ") + " WHERE " + strings.Join(where, " AND ")
+	query := "UPDATE " + quoted(t.Name) + " SET " + strings.Join(set, ", ") + " WHERE " + strings.Join(where, " AND ") //nolint:gosec // names of our own tables
 	for {
 		row, err := from.Row()
 		if errors.Is(err, io.EOF) {

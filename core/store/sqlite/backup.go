@@ -184,4 +184,5 @@ func Claim(dir string) (io.Closer, error) {
 
 type claim struct{ lock *os.File }
 
+// Close lets others have the directory.
 func (c claim) Close() error { return release(c.lock) }
