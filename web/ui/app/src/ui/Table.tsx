@@ -26,7 +26,7 @@ export function Table<T>({
   detail?: (row: T) => ComponentChildren;
 }) {
   return (
-    <div class="scroll-x">
+    <div class="scroll-x" role="region" aria-label={label} tabIndex={0}>
       <table class="tbl" aria-label={label}>
         <thead>
           <tr>
