@@ -215,6 +215,7 @@ func (p *Observed) apart(name string, file func() ([]byte, error), exports []str
 		_, err = p.script(exports, &s).call(r.in(ctx), m)
 		return err
 	}()
+	setup.end(nil)
 	r.end(nil)
 	r.refused = mem.refused
 	if ctx.Err() != nil {

@@ -179,7 +179,7 @@ func TestTooMuchInAFile(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.text) || len(err.Error()) > 2000 || err.Error() != wasm.Clean(err.Error(), 4000, false) {
 			t.Errorf("Inspect of too much of %s: %.500q, want %q", what, fmt.Sprint(err), c.text)
 		}
-		if took := wasm.ProcessTime() - began; took > 3*time.Second {
+		if took := wasm.ProcessTime() - began; took > 15*time.Second {
 			t.Errorf("Inspect of too much of %s took %s of processor time", what, took)
 		}
 	}
