@@ -122,7 +122,8 @@ function ModulePage({ item, version, set, reload, crumbs }: ModulePageProps) {
           <Icon name="alert" size={16} />
           <div>
             <b>A version that is in use cannot run</b>
-            <div>{visible(item.error)} Its checks end with Error until then, and rules can tell of it.</div>
+            <div>{visible(item.error)}</div>
+            <div>Its checks end with Error until another version is active, and rules can tell of it.</div>
           </div>
         </div>
       )}

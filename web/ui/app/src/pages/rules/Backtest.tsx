@@ -88,6 +88,7 @@ export function Backtest({ rule, saved, dirty }: { rule: Rule; saved: boolean; d
   return (
     <Card
       id="backtest"
+      class="bt-card"
       title={<Head tag="Backtest" text="What it would have done, with what is stored; nothing is sent" />}
       actions={on && <Seg label="How far back" value={range} options={spans} onChange={setRange} />}
     >
