@@ -69,6 +69,9 @@ func TestWorkerIsRestrained(t *testing.T) {
 // What the kernel ends is told apart, by its limit.
 // acceptance 38.
 func TestWorkerEndedByKernel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("under the race detector, which takes memory of its own, another limit ends the worker")
+	}
 	t.Parallel()
 	state, _, last := asWorker(t, hungryArgument)
 	if err := wasm.Overstepped(hungryMemory, busyTime, state, last); err == nil || err.Error() != "its compilation needs more than 64 MiB of memory" {
